@@ -1,0 +1,1 @@
+//! Models by name: hub downloads and the built-in short names.

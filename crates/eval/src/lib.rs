@@ -1,0 +1,1 @@
+//! The runner: requests to responses, through the run store.

@@ -1,0 +1,1 @@
+//! Languages: registry, scripts, segmentation, identification.

@@ -1,0 +1,129 @@
+//! The one small port through which every model answers: native engine, scripted model, server.
+
+use std::sync::atomic::AtomicBool;
+
+use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
+
+/// A model that can be asked.
+///
+/// Text becomes token ids on one path ([`Backend::encode`]), so that what is computed, hashed and
+/// stored is exact. What a backend cannot do is refused by name in `encode`, before any work.
+pub trait Backend: Sync {
+    /// What exactly this model is.
+    fn fingerprint(&self) -> &Fingerprint;
+
+    /// What it can answer.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Ids of a plain text, nothing added (no BOS): for counting and for inspection.
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, BackendError>;
+
+    /// A request in exact token ids.
+    fn encode(&self, request: &Request) -> Result<Encoded, BackendError>;
+
+    /// Answers every job. `on_response` gets each index once, in any order, as answers are ready.
+    ///
+    /// The answers do not depend on `settings`, on the other jobs of the call or on earlier calls.
+    /// Where `settings.cancel` becomes true the call ends early with [`BackendError::Canceled`];
+    /// answers given before stay valid.
+    fn run(
+        &self,
+        jobs: &[Encoded],
+        settings: &RunSettings<'_>,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError>;
+}
+
+/// What a backend can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Log-probabilities of given text.
+    pub logprobs: bool,
+    /// Pooled hidden states.
+    pub hidden_states: bool,
+    /// Whether it has a chat template.
+    pub chat: bool,
+}
+
+/// How a batch of jobs is computed; nothing here changes a number.
+#[derive(Debug, Clone, Copy)]
+pub struct RunSettings<'a> {
+    /// At most so many sequences at once.
+    pub batch_size: usize,
+    /// Whether states of common prefixes are computed once.
+    pub share_prefixes: bool,
+    /// Ends the call early.
+    pub cancel: &'a AtomicBool,
+}
+
+/// Why a model did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The backend has no such ability.
+    #[error("`{model}` cannot {what}")]
+    Unsupported {
+        /// Name of the model.
+        model: String,
+        /// What was asked, as a verb phrase.
+        what: String,
+    },
+    /// A request that no model could answer.
+    #[error("{0}")]
+    Invalid(String),
+    /// Longer than the model's context.
+    #[error("the text has {found} tokens, `{model}` can hold {limit}")]
+    TooLong {
+        /// Name of the model.
+        model: String,
+        /// Tokens of the request (with the new tokens asked for).
+        found: usize,
+        /// Context length.
+        limit: usize,
+    },
+    /// Two begin-of-sequence tokens at the start.
+    #[error("the text begins with two begin-of-sequence tokens (id {id})")]
+    TwoBos {
+        /// Id of the token.
+        id: u32,
+    },
+    /// The network answered with something that is not a number.
+    #[error("`{model}` computed a value that is not finite at {place}")]
+    NotFinite {
+        /// Name of the model.
+        model: String,
+        /// Where.
+        place: String,
+    },
+    /// A file or server behind the backend failed.
+    #[error("{message}")]
+    Failed {
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The user stopped the work.
+    #[error("stopped")]
+    Canceled,
+}
+
+impl Explain for BackendError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unsupported { .. } | Self::Invalid(_) => None,
+            Self::TooLong { .. } => {
+                Some("shorten the text or take a model with a longer context".into())
+            }
+            Self::TwoBos { .. } => {
+                Some("remove the begin-of-sequence text: the tokenizer adds it by itself".into())
+            }
+            Self::NotFinite { .. } => Some(
+                "the weights are damaged or not made for 32-bit arithmetic: load them again".into(),
+            ),
+            Self::Failed { hint, .. } => hint.clone(),
+            Self::Canceled => {
+                Some("run the same command again: it goes on where it stopped".into())
+            }
+        }
+    }
+}

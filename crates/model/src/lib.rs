@@ -1,0 +1,6 @@
+//! Models: the [`Backend`] port that every model answers through, and the native engine.
+
+pub mod backend;
+pub mod checkpoint;
+
+pub use backend::{Backend, BackendError, Capabilities, RunSettings};

@@ -1,0 +1,1 @@
+//! Atlases and tables from results; no computation.

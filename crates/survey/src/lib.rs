@@ -1,0 +1,1 @@
+//! The survey: texts, measures, policies, verdicts.

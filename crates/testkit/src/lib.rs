@@ -1,0 +1,1 @@
+//! Real small models, mock servers and golden helpers for tests.
