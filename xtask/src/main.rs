@@ -1,2 +1,47 @@
-//! Automation: `cargo xtask …`.
-fn main() {}
+//! Automation that is not part of the product: `cargo xtask <task>`.
+//!
+//! One file per task. Tasks that generate committed files take `--check`, which fails where the
+//! committed file is not what the task would write.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line of its own"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod deny;
+
+const USAGE: &str = "usage: cargo xtask <task>
+
+  deny                 licences and sources of all dependencies, by the rules of deny.toml
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["deny"] => deny::run(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(message) => {
+            println!("{message}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Root of the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_owned()
+}
