@@ -20,6 +20,7 @@ mod run;
 mod seed;
 mod store;
 pub mod survey;
+pub mod tokens;
 
 pub use estimate::Estimate;
 pub use explain::Explain;
