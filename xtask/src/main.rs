@@ -13,10 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod deny;
+mod worldmap;
 
 const USAGE: &str = "usage: cargo xtask <task>
 
   deny                 licences and sources of all dependencies, by the rules of deny.toml
+  worldmap FOLDER [--check]
+                       the map's land, from the unpacked npm package world-atlas 2.0.2
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["deny"] => deny::run(),
+        ["worldmap", folder] => worldmap::run(Path::new(folder), false),
+        ["worldmap", folder, "--check"] => worldmap::run(Path::new(folder), true),
         _ => Err(USAGE.to_owned()),
     };
     match result {
