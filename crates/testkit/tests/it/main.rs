@@ -1,0 +1,3 @@
+//! The testkit's own promises.
+
+mod models;
