@@ -1,147 +1,193 @@
 //! Model files: what is in a checkpoint, whatever its format.
 //!
 //! ```text
-//! folder or .gguf -> Checkpoint { config, tensors (memory-mapped), tokenizer files } -> engine
+//! folder or .gguf -> Checkpoint { config, tensors (memory-mapped) } -> engine
+//!                 -> Tokenizer (crate::tokenizer; needs no weights)
+//! ```
+//!
+//! One file per format ([`gguf`], [`safetensors`], [`hf_config`]); names, shapes and settings are
+//! those of the Hugging Face layout afterwards, and every tensor that the architecture needs is
+//! known to be there with the right shape.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), isogloss_model::checkpoint::CheckpointError> {
+//! use isogloss_model::checkpoint::Checkpoint;
+//! let checkpoint = Checkpoint::open(std::path::Path::new("smollm2.gguf"))?;
+//! let norm = checkpoint.tensor("model.norm.weight")?;
+//! assert_eq!(norm.shape, [checkpoint.config.d_model]);
+//! # Ok(())
+//! # }
 //! ```
 
+mod config;
+mod error;
+pub(crate) mod gguf;
+mod gguf_config;
+mod hash;
+pub(crate) mod hf_config;
+mod layout;
+mod mapped;
+pub mod quant;
+mod safetensors;
+mod tensor;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-/// A decoder's shape, from `config.json` or GGUF metadata: everything the forward pass needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// Which family of architectures.
-    pub family: Family,
-    /// Blocks.
-    pub n_layers: usize,
-    /// Width of the residual stream.
-    pub d_model: usize,
-    /// Query heads.
-    pub n_heads: usize,
-    /// Key and value heads.
-    pub n_kv_heads: usize,
-    /// Width of one head (not always `d_model / n_heads`).
-    pub d_head: usize,
-    /// Width of the feed-forward layer.
-    pub d_ff: usize,
-    /// Rows of the embedding.
-    pub vocab_size: usize,
-    /// Longest sequence.
-    pub context_length: usize,
-    /// ε of the RMS norms.
-    pub norm_eps: f32,
-    /// Added to every norm weight: 1 for Gemma in Hugging Face layout, else 0 (GGUF stores w + 1).
-    pub norm_offset: f32,
-    /// Base of the rotary embedding of full-attention layers.
-    pub rope_theta: f64,
-    /// How rotary frequencies are stretched.
-    pub rope_scaling: RopeScaling,
-    /// Base in sliding-window layers where it differs (Gemma 3).
-    pub rope_theta_local: Option<f64>,
-    /// How a head's dimensions are paired for rotation.
-    pub rope_pairing: RopePairing,
-    /// Window of sliding layers, in positions, the current one included; `None`: all layers are full.
-    pub sliding_window: Option<usize>,
-    /// Per layer whether it is a sliding one; empty where `sliding_window` is `None`.
-    pub sliding_layers: Vec<bool>,
-    /// Multiplies query · key.
-    pub attention_scale: f32,
-    /// Multiplies embeddings after the look-up (Gemma: √d_model, in the checkpoint's own precision).
-    pub embedding_scale: f32,
-    /// Whether query, key and value projections have biases (Qwen 2).
-    pub qkv_bias: bool,
-    /// Whether queries and keys are RMS-normed per head (Qwen 3, Gemma 3).
-    pub qk_norm: bool,
-    /// Whether attention and feed-forward outputs are normed before they are added (Gemma 3).
-    pub post_norms: bool,
-    /// Gate of the feed-forward layer.
-    pub activation: Activation,
-    /// Whether the output layer is the embedding.
-    pub tied_embeddings: bool,
+use isogloss_record::Fingerprint;
+
+pub use config::{Activation, Config, Family, RopePairing, RopeScaling};
+pub use error::{CheckpointError, KNOWN_ARCHITECTURES};
+pub use tensor::{Dtype, Tensor};
+
+use mapped::MappedFile;
+
+/// An opened model: settings and memory-mapped tensors.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Shape and settings.
+    pub config: Config,
+    /// Licence as the model's own files state it.
+    pub license: Option<String>,
+    /// What the user gave.
+    path: PathBuf,
+    /// Name of the storage format: `Q4_K_M`, `BF16`…
+    quantization: String,
+    /// Files whose bytes are the model, in a fixed order: weights, settings, tokenizer.
+    files: Vec<MappedFile>,
+    /// By name in Hugging Face layout.
+    tensors: BTreeMap<String, Entry>,
 }
 
-/// A family that the engine knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Llama 1 to 3, SmolLM2, and whoever took their shape.
-    Llama,
-    /// Qwen 2 and 2.5.
-    Qwen2,
-    /// Qwen 3.
-    Qwen3,
-    /// Gemma 3, text part.
-    Gemma3,
-}
-
-/// Gate of a gated feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x · σ(x).
-    Silu,
-    /// GELU, tanh approximation.
-    GeluTanh,
-}
-
-/// Which two dimensions of a head rotate together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopePairing {
-    /// i and i + d/2: Hugging Face layout.
-    Halves,
-    /// 2i and 2i + 1: Llama-family rows as GGUF permutes them.
-    Neighbors,
-}
-
-/// How rotary frequencies are stretched for long contexts.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RopeScaling {
-    /// Not at all.
-    None,
-    /// Positions divided by a factor.
-    Linear {
-        /// The factor.
-        factor: f64,
-    },
-    /// Llama 3: low frequencies divided, high ones kept, smooth between.
-    Llama3 {
-        /// Divides low frequencies.
-        factor: f64,
-        /// Below `original / low_freq_factor` wavelengths are kept.
-        low_freq_factor: f64,
-        /// Above `original / high_freq_factor` … see the source.
-        high_freq_factor: f64,
-        /// Context length before stretching.
-        original_context_length: usize,
-    },
-    /// Divisors per frequency, as GGUF's `rope_freqs.weight` gives them.
-    Factors(Vec<f32>),
-}
-
-/// Storage format of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(non_camel_case_types, reason = "the formats' own names")]
-#[allow(missing_docs, reason = "the formats' own names")]
-pub enum Dtype {
-    F32,
-    F16,
-    BF16,
-    Q8_0,
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q4_K,
-    Q5_K,
-    Q6_K,
-}
-
-/// A tensor as it lies in the file.
+/// Where a tensor lies.
 #[derive(Debug, Clone)]
-pub struct Tensor<'a> {
-    /// Name in Hugging Face layout (`model.layers.0.self_attn.q_proj.weight`), whatever the file's.
-    pub name: Cow<'a, str>,
-    /// Row-major: `[n_out, n_in]` for a projection; the last axis is contiguous (and blocked).
-    pub shape: Vec<usize>,
-    /// Storage format.
-    pub dtype: Dtype,
-    /// The memory-mapped bytes, exactly as many as shape and format need.
-    pub bytes: &'a [u8],
+pub(crate) struct Entry {
+    /// Index into `Checkpoint::files`.
+    file: usize,
+    /// Bytes in that file.
+    range: Range<usize>,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
+impl Checkpoint {
+    /// Opens a `.gguf` file or a Hugging Face folder (`config.json` beside `model.safetensors` or
+    /// its shards). Tensors stay on disk until they are read.
+    ///
+    /// # Errors
+    /// One error that says what, where, expected and found; see [`CheckpointError`].
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let checkpoint = match Kind::of(path)? {
+            Kind::Gguf => gguf_config::open(path)?,
+            Kind::Folder => hf_config::open(path)?,
+        };
+        layout::check(&checkpoint)?;
+        Ok(checkpoint)
+    }
+
+    /// The tensor of that name in Hugging Face layout.
+    ///
+    /// # Errors
+    /// [`CheckpointError::MissingTensor`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'_>, CheckpointError> {
+        let (name, entry) =
+            self.tensors
+                .get_key_value(name)
+                .ok_or_else(|| CheckpointError::MissingTensor {
+                    path: self.path.clone(),
+                    name: name.to_owned(),
+                })?;
+        Ok(Tensor {
+            name: Cow::Borrowed(name),
+            shape: entry.shape.clone(),
+            dtype: entry.dtype,
+            bytes: &self.files[entry.file].bytes()[entry.range.clone()],
+        })
+    }
+
+    /// Whether there is such a tensor.
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Names of all tensors in Hugging Face layout, in alphabetical order.
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Parameters, embeddings included; a tied output layer counts once.
+    pub fn n_parameters(&self) -> u64 {
+        let n_values = |entry: &Entry| entry.shape.iter().map(|n| *n as u64).product::<u64>();
+        self.tensors.values().map(n_values).sum()
+    }
+
+    /// What exactly this model is. Reads every byte of its files once (a second per gigabyte or
+    /// less, on the threads of the current rayon pool): keep the answer.
+    ///
+    /// `name` is what the user called it; `compute` is the engine's arithmetic (`f32`).
+    pub fn fingerprint(&self, name: &str) -> Fingerprint {
+        Fingerprint {
+            name: name.to_owned(),
+            architecture: self.config.family.name().to_owned(),
+            quantization: self.quantization.clone(),
+            compute: "f32".into(),
+            hash: hash::of_files(&self.files),
+            n_parameters: Some(self.n_parameters()),
+            context_length: self.config.context_length,
+            license: self.license.clone(),
+        }
+    }
+}
+
+/// The two kinds of model paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A file that begins with `GGUF`.
+    Gguf,
+    /// A folder with `config.json` or `tokenizer.json`.
+    Folder,
+}
+
+impl Kind {
+    /// Looks at the path; only the first bytes are read.
+    pub(crate) fn of(path: &Path) -> Result<Self, CheckpointError> {
+        let not_a_model = |found: String| CheckpointError::NotAModel {
+            path: path.to_owned(),
+            found,
+        };
+        if path.is_dir() {
+            let has = |name: &str| path.join(name).is_file();
+            if has("config.json") || has("tokenizer.json") {
+                return Ok(Self::Folder);
+            }
+            return Err(not_a_model("a folder without config.json".into()));
+        }
+        let magic = mapped::first_bytes(path, 4)?;
+        if magic == b"GGUF" {
+            return Ok(Self::Gguf);
+        }
+        Err(not_a_model(match magic.len() {
+            0 => "an empty file".into(),
+            _ => format!("a file that begins with `{}`", magic.escape_ascii()),
+        }))
+    }
+}
+
+/// The commonest format among matrices other than the embedding, by number of values.
+pub(crate) fn commonest_dtype(tensors: &BTreeMap<String, Entry>) -> String {
+    let mut counts: BTreeMap<Dtype, usize> = BTreeMap::new();
+    for (name, entry) in tensors {
+        if entry.shape.len() == 2 && !name.contains("embed_tokens") {
+            *counts.entry(entry.dtype).or_default() += entry.shape.iter().product::<usize>();
+        }
+    }
+    let commonest = counts.into_iter().max_by_key(|(_, n_values)| *n_values);
+    commonest.map_or_else(|| "unknown".into(), |(dtype, _)| dtype.name().to_owned())
 }

@@ -1,0 +1,145 @@
+//! A tensor as it lies in its file, and the storage formats.
+
+use std::borrow::Cow;
+
+use super::quant;
+
+/// Storage format of a tensor.
+///
+/// ```
+/// use isogloss_model::checkpoint::Dtype;
+/// // Q4_0: 32 values share a 16-bit scale: 2 + 32 / 2 = 18 bytes.
+/// assert_eq!((Dtype::Q4_0.block_len(), Dtype::Q4_0.block_bytes()), (32, 18));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(non_camel_case_types, reason = "the formats' own names")]
+#[allow(missing_docs, reason = "the formats' own names")]
+pub enum Dtype {
+    F32,
+    F16,
+    BF16,
+    Q8_0,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+}
+
+impl Dtype {
+    /// Every format, in the order of the enum.
+    pub const ALL: [Self; 11] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+    ];
+
+    /// Values of one block; 1 for plain floats. The last axis is a whole number of blocks.
+    pub fn block_len(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::BF16 => 1,
+            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 => 32,
+            Self::Q4_K | Self::Q5_K | Self::Q6_K => 256,
+        }
+    }
+
+    /// Bytes of one block.
+    pub fn block_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+            Self::Q8_0 => 34,
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q4_K => 144,
+            Self::Q5_K => 176,
+            Self::Q6_K => 210,
+        }
+    }
+
+    /// Bytes of `n_values` values; `None` if they are no whole number of blocks or overflow.
+    pub fn n_bytes(self, n_values: usize) -> Option<usize> {
+        if !n_values.is_multiple_of(self.block_len()) {
+            return None;
+        }
+        (n_values / self.block_len()).checked_mul(self.block_bytes())
+    }
+
+    /// Name as the formats spell it (`Q4_1`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::Q8_0 => "Q8_0",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q4_K => "Q4_K",
+            Self::Q5_K => "Q5_K",
+            Self::Q6_K => "Q6_K",
+        }
+    }
+}
+
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A tensor as it lies in the file.
+#[derive(Debug, Clone)]
+pub struct Tensor<'a> {
+    /// Name in Hugging Face layout (`model.layers.0.self_attn.q_proj.weight`), whatever the file's.
+    pub name: Cow<'a, str>,
+    /// Row-major: `[n_out, n_in]` for a projection; the last axis is contiguous (and blocked).
+    pub shape: Vec<usize>,
+    /// Storage format.
+    pub dtype: Dtype,
+    /// The memory-mapped bytes, exactly as many as shape and format need.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Tensor<'a> {
+    /// Values of one row (the last axis).
+    pub fn row_len(&self) -> usize {
+        self.shape.last().copied().unwrap_or(0)
+    }
+
+    /// Rows: the product of all axes but the last.
+    pub fn n_rows(&self) -> usize {
+        self.shape.iter().rev().skip(1).product()
+    }
+
+    /// Bytes of one row, 0 ≤ `row` < `n_rows`.
+    pub fn row_bytes(&self, row: usize) -> &'a [u8] {
+        let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
+        &self.bytes[row * n_bytes..(row + 1) * n_bytes]
+    }
+
+    /// Writes one row as f32; `out` has `row_len` values. Rows may be done in parallel.
+    pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
+        quant::dequantize_row(self.dtype, self.row_bytes(row), out);
+    }
+
+    /// The whole tensor as f32, row-major, on the calling thread.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.row_len() * self.n_rows()];
+        quant::dequantize_row(self.dtype, self.bytes, &mut out);
+        out
+    }
+}
