@@ -1,1 +1,31 @@
-//! Atlases and tables from results; no computation.
+//! Atlases and tables from results: the last stage of a run, and the only one that draws.
+//!
+//! ```text
+//! SurveyResults (+ RunInfo) -> view (strings, layout) -> templates -> atlas.html
+//!                           -> summary, Markdown, CSV
+//! TokensReport              -> view                   -> tokens.html, Markdown, CSV
+//! ```
+//!
+//! No number is made here: every figure is one of the results, formatted, and every position is
+//! layout. All text of a run is untrusted: templates escape it, and so do the charts.
+
+mod atlas;
+mod chart;
+mod escape;
+mod map;
+mod marks;
+mod measure;
+mod number;
+mod page;
+mod place;
+mod run;
+mod summary;
+mod table;
+mod tokens;
+mod view;
+
+pub use atlas::{AtlasOptions, atlas_html};
+pub use run::{ReportError, WrittenReports, read_run, write_reports};
+pub use summary::{atlas_csv, atlas_markdown, line_in_words, summary_table};
+pub use table::Table;
+pub use tokens::{tokens_csv, tokens_html, tokens_markdown, tokens_table};

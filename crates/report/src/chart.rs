@@ -1,0 +1,132 @@
+//! Dots with intervals, as small SVG cells that line up under one another.
+
+use std::fmt::Write as _;
+
+use crate::measure::{Axis, Reading};
+use crate::number::decimal;
+
+/// Width and side margin of a cell; the margin leaves room for half a dot.
+const WIDTH: f64 = 132.0;
+const MARGIN: f64 = 5.0;
+/// Height of one model's line in a cell.
+pub(crate) const LINE: f64 = 13.0;
+
+/// One line per model: the interval, the value, and the floor as a tick under it.
+pub(crate) fn cell(axis: Axis, readings: &[Option<Reading>], marks: &[f64]) -> String {
+    let height = LINE * readings.len().max(1) as f64 + 4.0;
+    let mut svg = format!(
+        r#"<svg class="cell" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" aria-hidden="true">"#
+    );
+    gridlines(&mut svg, axis, marks, height);
+    for (model, reading) in readings.iter().enumerate() {
+        let y = LINE * (model as f64 + 0.5) + 2.0;
+        let Some(reading) = reading else { continue };
+        let [low, value, high] = [reading.low, reading.value, reading.high].map(|x| x_of(axis, x));
+        let class = model % N_MODEL_STYLES;
+        if let Some(floor) = reading.floor {
+            let x = x_of(axis, floor);
+            let (top, bottom) = (y - 5.0, y + 5.0);
+            write!(
+                svg,
+                r#"<path class="floor" d="M{x:.1} {top:.1}V{bottom:.1}"/>"#
+            )
+            .expect("writing to a string");
+        }
+        write!(
+            svg,
+            r#"<path class="m{class} range" d="M{low:.1} {y:.1}H{high:.1}"/><circle class="m{class} value" cx="{value:.1}" cy="{y:.1}" r="3.1"/>"#
+        )
+        .expect("writing to a string");
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// Looks of models in the charts; the style sheet has as many.
+pub(crate) const N_MODEL_STYLES: usize = 4;
+
+/// The axis above a column of cells.
+pub(crate) fn header(axis: Axis, marks: &[f64]) -> String {
+    let height = 18.0;
+    let mut svg = format!(
+        r#"<svg class="cell axis" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" aria-hidden="true">"#
+    );
+    for tick in axis.ticks() {
+        let x = x_of(axis, tick);
+        let anchor = match x {
+            x if x < 8.0 => "start",
+            x if x > WIDTH - 8.0 => "end",
+            _ => "middle",
+        };
+        let digits = if tick.fract().abs() < 1e-9 {
+            0
+        } else if (tick * 10.0).fract().abs() < 1e-6 {
+            1
+        } else {
+            2
+        };
+        write!(
+            svg,
+            r#"<path class="grid" d="M{x:.1} 14V18"/><text x="{x:.1}" y="11" text-anchor="{anchor}">{}</text>"#,
+            decimal(tick, digits)
+        )
+        .expect("writing to a string");
+    }
+    for &mark in marks {
+        let x = x_of(axis, mark);
+        write!(svg, r#"<path class="threshold" d="M{x:.1} 12V18"/>"#).expect("writing to a string");
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn gridlines(svg: &mut String, axis: Axis, marks: &[f64], height: f64) {
+    for tick in axis.ticks() {
+        write!(
+            svg,
+            r#"<path class="grid" d="M{:.1} 0V{height}"/>"#,
+            x_of(axis, tick)
+        )
+        .expect("writing to a string");
+    }
+    for &mark in marks {
+        write!(
+            svg,
+            r#"<path class="threshold" d="M{:.1} 0V{height}"/>"#,
+            x_of(axis, mark)
+        )
+        .expect("writing to a string");
+    }
+}
+
+fn x_of(axis: Axis, value: f64) -> f64 {
+    MARGIN + axis.place(value) * (WIDTH - 2.0 * MARGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_is_drawn_where_it_lies() {
+        let axis = Axis {
+            min: 0.0,
+            max: 1.0,
+            logarithmic: false,
+        };
+        let reading = Reading {
+            value: 0.5,
+            low: 0.25,
+            high: 2.0,
+            n: 12,
+            floor: Some(0.0),
+            details: Vec::new(),
+        };
+        let svg = cell(axis, &[None, Some(reading)], &[]);
+        // 5 + 0.5 · 122 = 66; 5 + 0.25 · 122 = 35.5; beyond the axis sits on its end, 127.
+        assert!(svg.contains(r#"cx="66.0" cy="21.5""#), "{svg}");
+        assert!(svg.contains(r#"d="M35.5 21.5H127.0""#), "{svg}");
+        assert!(svg.contains(r#"class="floor" d="M5.0"#), "{svg}");
+        assert!(cell(axis, &[], &[]).starts_with("<svg"));
+    }
+}

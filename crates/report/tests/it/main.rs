@@ -1,0 +1,10 @@
+//! The reports of a realistic survey, and of hostile, empty and damaged ones.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod atlas;
+mod fixture;
+mod hostile;
+mod run;
+mod tables;
+mod tokens;
