@@ -1,1 +1,54 @@
-//! Intervals, paired tests and multiple-comparison control as pure functions.
+//! Intervals, paired tests and multiple-comparison control as pure functions of `f64`.
+//!
+//! ```text
+//! right/wrong per item -> share, kappa ----+
+//! numbers per document -> mean, ratio -----+-> Estimate { value, low, high, n }
+//! identifier's verdicts -> corrected ------+
+//! p-values of many languages -> benjamini_hochberg
+//! ```
+//!
+//! Every interval is a 95 % interval whose coverage was measured and stands in its module's table;
+//! an empty sample has no estimate (`None`), and no function returns NaN. What draws takes a
+//! [`Seed`](isogloss_record::Seed): the same seed gives the same bytes on every machine.
+//!
+//! | what | function | interval |
+//! |---|---|---|
+//! | share of right answers | [`share::share`] | Blaker's exact |
+//! | κ of an m-way choice | [`kappa::kappa`] | the share's, transformed |
+//! | mean, mean of paired differences | [`mean::mean`] | hull of t and bootstrap-t |
+//! | ratio of sums | [`mean::ratio_of_sums`] | the same, of the logarithm |
+//! | paired difference of two shares | [`paired::share_difference`] | Bonett–Price |
+//! | share corrected for a classifier's errors | [`corrected::corrected_share`] | MOVER of three exact ones |
+//! | correlation | [`correlation`] | Fisher's z |
+
+pub mod binomial;
+pub mod corrected;
+pub mod correlation;
+pub mod kappa;
+pub mod mean;
+pub mod multiple;
+pub mod paired;
+pub mod regression;
+pub mod resample;
+pub mod share;
+
+mod quantile;
+
+pub use corrected::corrected_share;
+pub use kappa::kappa;
+pub use mean::{mean, ratio_of_sums};
+pub use multiple::benjamini_hochberg;
+pub use paired::{mcnemar, share_difference, sign_test};
+pub use share::share;
+
+/// A 95 % interval; `low ≤ high`, both finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Probability outside every interval, both sides together.
+pub const ALPHA: f64 = 0.05;
