@@ -12,13 +12,41 @@
 
 use isogloss_record::Estimate;
 
+use crate::share::share;
+
+/// `n_yes` of `n`: a share that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Successes.
+    pub n_yes: usize,
+    /// Trials.
+    pub n: usize,
+}
+
+/// [`corrected`] of three counted shares; `None` also where one of them has no trials.
+///
+/// # Panics
+/// If a count has more successes than trials.
+pub fn corrected_share(
+    observed: Counted,
+    sensitivity: Counted,
+    specificity: Counted,
+) -> Option<Estimate> {
+    let estimate = |counted: Counted| share(counted.n_yes, counted.n);
+    corrected(
+        estimate(observed)?,
+        estimate(sensitivity)?,
+        estimate(specificity)?,
+    )
+}
+
 /// The true share behind an observed one, in `[0, 1]`; `n` is the observed share's.
 ///
 /// All three with their own exact intervals ([`crate::share::share`]): `sensitivity` over texts in
 /// the language, of which the classifier called so many so; `specificity` over texts in other
 /// languages, of which it called so many not so. `None` where the classifier is no better than
 /// chance (sensitivity + specificity ≤ 1); where an interval reaches chance, the result is `[0, 1]`.
-pub fn corrected_share(
+pub fn corrected(
     observed: Estimate,
     sensitivity: Estimate,
     specificity: Estimate,
@@ -69,7 +97,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::share::share;
     use isogloss_record::Seed;
     use proptest::prelude::*;
     use rand_chacha::ChaCha8Rng;
@@ -83,14 +110,14 @@ mod tests {
     fn a_corrected_share_by_hand() {
         // observed 40 of 50 = .8, sensitivity 180 of 200 = .9, specificity 196 of 200 = .98:
         // (.8 + .98 − 1) / (.9 + .98 − 1) = .78 / .88 = .8863636
-        let got = corrected_share(counted(40, 50), counted(180, 200), counted(196, 200)).unwrap();
+        let got = corrected(counted(40, 50), counted(180, 200), counted(196, 200)).unwrap();
         assert!((got.value - 0.78 / 0.88).abs() < 1e-12);
         assert!(got.low < 0.78 && got.high > 0.97, "{got:?}");
         // Nothing seen in the language, one false alarm in fifty expected: (0 − .02)/.88 < 0 → 0
-        let none = corrected_share(counted(0, 12), counted(180, 200), counted(196, 200)).unwrap();
+        let none = corrected(counted(0, 12), counted(180, 200), counted(196, 200)).unwrap();
         assert_eq!((none.value, none.low), (0.0, 0.0));
         // 12 of 12 with sensitivity .9: (1 − .02)/.88 > 1 → 1
-        let all = corrected_share(counted(12, 12), counted(180, 200), counted(196, 200)).unwrap();
+        let all = corrected(counted(12, 12), counted(180, 200), counted(196, 200)).unwrap();
         assert_eq!((all.value, all.high), (1.0, 1.0));
         assert!(all.low > 0.7, "{all:?}");
     }
@@ -99,11 +126,19 @@ mod tests {
     fn a_classifier_that_cannot_tell_corrects_nothing() {
         // .5 + .5 = 1: no better than chance
         assert_eq!(
-            corrected_share(counted(6, 12), counted(5, 10), counted(5, 10)),
+            corrected(counted(6, 12), counted(5, 10), counted(5, 10)),
             None
         );
+        let none = Counted { n_yes: 0, n: 0 };
+        let some = Counted { n_yes: 9, n: 10 };
+        assert_eq!(corrected_share(none, some, some), None);
+        assert_eq!(corrected_share(some, some, none), None);
+        assert_eq!(
+            corrected_share(some, some, some),
+            corrected(counted(9, 10), counted(9, 10), counted(9, 10))
+        );
         // .6 + .6 of ten each: the intervals reach chance, so nothing is known
-        let got = corrected_share(counted(6, 12), counted(6, 10), counted(6, 10)).unwrap();
+        let got = corrected(counted(6, 12), counted(6, 10), counted(6, 10)).unwrap();
         assert_eq!((got.low, got.high), (0.0, 1.0));
     }
 
@@ -137,7 +172,7 @@ mod tests {
                     }
                 };
                 let (of_se, of_sp) = (rate(se), rate(sp));
-                corrected_share(seen, of_se, of_sp)
+                corrected(seen, of_se, of_sp)
                     .is_none_or(|got| got.low <= truth && truth <= got.high)
             })
             .count();
@@ -172,7 +207,7 @@ mod tests {
             let k = (share * n as f64) as usize;
             let perfect = Estimate { value: 1.0, low: 1.0, high: 1.0, n: 1 };
             let plain = counted(k, n);
-            let got = corrected_share(plain, perfect, perfect).unwrap();
+            let got = corrected(plain, perfect, perfect).unwrap();
             prop_assert!((got.low - plain.low).abs() < 1e-12 && (got.high - plain.high).abs() < 1e-12);
         }
     }
