@@ -2,5 +2,8 @@
 
 pub mod backend;
 pub mod checkpoint;
+pub mod encode;
+pub mod template;
+pub mod tokenizer;
 
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};

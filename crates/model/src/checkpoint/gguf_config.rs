@@ -261,7 +261,10 @@ const END_OF_TURN: [&str; 6] = [
 ];
 
 /// The declared end tokens and, as llama.cpp does, control tokens known to end a turn.
-fn eos_ids(metadata: &Metadata<'_>, vocab_size: usize) -> Result<Vec<u32>, CheckpointError> {
+pub(crate) fn eos_ids(
+    metadata: &Metadata<'_>,
+    vocab_size: usize,
+) -> Result<Vec<u32>, CheckpointError> {
     let mut ids = Vec::new();
     for name in ["eos_token_id", "eot_token_id", "eom_token_id"] {
         ids.extend(metadata.token_id(&format!("tokenizer.ggml.{name}"), vocab_size)?);
@@ -373,7 +376,6 @@ impl<'a> Metadata<'a> {
             .ok_or_else(|| self.missing(key, "a number above 0"))
     }
 
-    #[allow(dead_code)]
     pub(crate) fn bool(&self, key: &str) -> Result<Option<bool>, CheckpointError> {
         match self.values.get(key) {
             None => Ok(None),

@@ -22,11 +22,11 @@
 mod config;
 mod error;
 pub(crate) mod gguf;
-mod gguf_config;
+pub(crate) mod gguf_config;
 mod hash;
 pub(crate) mod hf_config;
 mod layout;
-mod mapped;
+pub(crate) mod mapped;
 pub mod quant;
 mod safetensors;
 mod tensor;

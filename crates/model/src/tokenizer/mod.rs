@@ -1,0 +1,316 @@
+//! Text to token ids and back, without weights.
+//!
+//! ```text
+//! tokenizer.json | GGUF metadata -> Tokenizer -> ids -> crate::encode -> engine
+//! ```
+//!
+//! Special tokens that occur inside a text become their ids, as `transformers` does by default;
+//! nothing is stripped, cut or padded. Only [`Tokenizer::encode_with_bos`] adds a token.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), isogloss_model::tokenizer::TokenizerError> {
+//! use isogloss_model::tokenizer::Tokenizer;
+//! let tokenizer = Tokenizer::open(std::path::Path::new("gemma-3-270m.gguf"))?;
+//! let ids = tokenizer.tokenize("ภาษาไทย");
+//! assert_eq!(tokenizer.decode(&ids), "ภาษาไทย");
+//! # Ok(())
+//! # }
+//! ```
+
+mod added;
+mod error;
+mod gguf;
+mod hf;
+mod spm;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tokenizers::Tokenizer as HfTokenizer;
+
+pub use error::TokenizerError;
+
+use crate::checkpoint::gguf::Value;
+use crate::checkpoint::gguf_config::Metadata;
+use crate::checkpoint::mapped::MappedFile;
+use crate::checkpoint::{CheckpointError, Kind};
+use spm::Spm;
+
+/// A model's tokenizer.
+#[derive(Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    engine: Engine,
+    n_vocab: usize,
+    bos: Option<u32>,
+    adds_bos: bool,
+    eos_ids: Vec<u32>,
+    special_ids: BTreeSet<u32>,
+    context_length: Option<usize>,
+    chat_template: Option<String>,
+    /// Texts of the begin and the end token; empty if there is none.
+    bos_eos_texts: (String, String),
+    fingerprint: String,
+}
+
+/// What does the work.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    /// The `tokenizers` crate.
+    Hf {
+        tokenizer: Box<HfTokenizer>,
+        /// Whether pieces spell bytes by letters (`Ġ` is a space); else `▁` is a space.
+        byte_level: bool,
+    },
+    /// SentencePiece by hand.
+    Spm(Spm),
+}
+
+impl Tokenizer {
+    /// Opens the tokenizer of a model: a `.gguf` file, or a folder with `tokenizer.json`. Weights
+    /// are neither needed nor read.
+    ///
+    /// # Errors
+    /// [`TokenizerError::None`] if the model has none; see the other variants.
+    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
+        match Kind::of(path)? {
+            Kind::Folder => hf::open(path),
+            Kind::Gguf => open_gguf(path),
+        }
+    }
+
+    /// As [`Tokenizer::open`], but `None` where the model has no tokenizer.
+    pub fn open_if_any(path: &Path) -> Result<Option<Self>, TokenizerError> {
+        match Self::open(path) {
+            Ok(tokenizer) => Ok(Some(tokenizer)),
+            Err(TokenizerError::None { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ids of a text as it is: no begin-of-sequence token. An empty text has none.
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        match &self.engine {
+            Engine::Spm(spm) => spm.tokenize(text),
+            Engine::Hf { tokenizer, .. } => tokenizer
+                .encode_fast(text, false)
+                .expect("models without an unknown token are refused when they are opened")
+                .get_ids()
+                .to_vec(),
+        }
+    }
+
+    /// Ids of a text with the begin-of-sequence token, if this tokenizer adds one.
+    pub fn encode_with_bos(&self, text: &str) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.added_bos().into_iter().collect();
+        ids.extend(self.tokenize(text));
+        ids
+    }
+
+    /// Begin-of-sequence token, whether or not it is added.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The begin-of-sequence token, if this tokenizer adds it before a text.
+    pub fn added_bos(&self) -> Option<u32> {
+        self.bos.filter(|_| self.adds_bos)
+    }
+
+    /// Tokens that end a generation, ascending; may be empty.
+    pub fn eos_ids(&self) -> &[u32] {
+        &self.eos_ids
+    }
+
+    /// One more than the largest id.
+    pub fn n_vocab(&self) -> usize {
+        self.n_vocab
+    }
+
+    /// Longest sequence of the model in tokens, as its settings state it.
+    pub fn context_length(&self) -> Option<usize> {
+        self.context_length
+    }
+
+    /// Source of the model's chat template.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.chat_template.as_deref()
+    }
+
+    /// Texts of the begin-of-sequence and the end-of-sequence token, as templates write them;
+    /// empty if there is none.
+    pub fn bos_eos_texts(&self) -> (&str, &str) {
+        (&self.bos_eos_texts.0, &self.bos_eos_texts.1)
+    }
+
+    /// Content hash of everything that decides ids, lower-case hex.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether a token is no text (begin, end, turn markers).
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special_ids.contains(&id)
+    }
+
+    /// Text of ids as it continues a text: special tokens are left out, bytes that are not UTF-8
+    /// become U+FFFD. A leading space stays.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut bytes = Vec::new();
+        for id in ids.iter().filter(|id| !self.is_special(**id)) {
+            bytes.extend(self.bytes_of(*id));
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The bytes that a token stands for; of a special token its name, of an unknown id none.
+    pub fn bytes_of(&self, id: u32) -> Vec<u8> {
+        let (piece, byte_level) = match &self.engine {
+            Engine::Hf {
+                tokenizer,
+                byte_level,
+            } => {
+                let added = tokenizer.get_added_vocabulary().simple_id_to_token(id);
+                match (added, tokenizer.id_to_token(id)) {
+                    (Some(text), _) => return text.into_bytes(),
+                    (None, Some(piece)) => (piece, *byte_level),
+                    (None, None) => return Vec::new(),
+                }
+            }
+            Engine::Spm(spm) => match spm.text(id) {
+                Some(piece) => (piece.to_owned(), false),
+                None => return Vec::new(),
+            },
+        };
+        if byte_level {
+            return hf::bytes_of_letters(&piece);
+        }
+        match gguf::byte_of(&piece) {
+            Some(byte) => vec![byte],
+            None => piece.replace(spm::SPACE, " ").into_bytes(),
+        }
+    }
+
+    /// Tokens as a reader can see them: their text, or `<0xE0>` for bytes that are no text alone.
+    pub fn pieces(&self, ids: &[u32]) -> Vec<String> {
+        ids.iter().map(|id| show(&self.bytes_of(*id))).collect()
+    }
+
+    /// Checks that every id has a row in an embedding of `n_rows`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::DoesNotFit`].
+    pub fn check_fits(&self, n_rows: usize) -> Result<(), TokenizerError> {
+        if self.n_vocab > n_rows {
+            return Err(TokenizerError::DoesNotFit {
+                path: self.path.clone(),
+                n_tokens: self.n_vocab,
+                n_rows,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// One hexadecimal digit, 0 ≤ `nibble` < 16.
+fn hex(nibble: u8) -> &'static str {
+    let at = usize::from(nibble);
+    &"0123456789ABCDEF"[at..=at]
+}
+
+fn show(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.extend(["<0x", hex(byte >> 4), hex(byte & 15), ">"]);
+        }
+    }
+    text
+}
+
+fn open_gguf(path: &Path) -> Result<Tokenizer, TokenizerError> {
+    let file = MappedFile::open(path).map_err(CheckpointError::from)?;
+    let gguf = crate::checkpoint::gguf::parse(file.bytes(), path)?;
+    let metadata = Metadata {
+        path,
+        values: &gguf.metadata,
+    };
+    if !gguf.metadata.contains_key("tokenizer.ggml.model") {
+        return Err(TokenizerError::None {
+            path: path.to_owned(),
+            expected: "metadata `tokenizer.ggml.model`".into(),
+        });
+    }
+    let kind = metadata.string("tokenizer.ggml.model")?;
+    let vocabulary = gguf::Vocabulary::of(&metadata)?;
+    let (engine, adds_bos_by_default) = match kind {
+        "llama" => (vocabulary.spm(&metadata)?, true),
+        "gpt2" => {
+            let name = match gguf.metadata.get("tokenizer.ggml.pre") {
+                Some(Value::String(name)) => name,
+                _ => "default",
+            };
+            let pre = gguf::pre_tokenizer(name, path)?;
+            (vocabulary.bpe(pre)?, pre.adds_bos)
+        }
+        _ => {
+            return Err(TokenizerError::Unknown {
+                path: path.to_owned(),
+                what: "tokenizer kind",
+                found: kind.to_owned(),
+                known: "`gpt2`, `llama`".into(),
+            });
+        }
+    };
+    let n_vocab = vocabulary.len();
+    let text_of = |key: &str| -> Result<String, TokenizerError> {
+        let id = metadata.token_id(key, n_vocab)?;
+        let text = id.and_then(|id| vocabulary.text(id));
+        Ok(text.unwrap_or_default().to_owned())
+    };
+    let bos_eos_texts = (
+        text_of("tokenizer.ggml.bos_token_id")?,
+        text_of("tokenizer.ggml.eos_token_id")?,
+    );
+    let adds_bos = metadata.bool("tokenizer.ggml.add_bos_token")?;
+    let architecture = metadata.string("general.architecture")?;
+    let chat_template = match gguf.metadata.get("tokenizer.chat_template") {
+        Some(Value::String(template)) => Some(template.clone()),
+        _ => None,
+    };
+    Ok(Tokenizer {
+        path: path.to_owned(),
+        engine,
+        n_vocab,
+        bos: metadata.token_id("tokenizer.ggml.bos_token_id", n_vocab)?,
+        adds_bos: adds_bos.unwrap_or(adds_bos_by_default),
+        eos_ids: crate::checkpoint::gguf_config::eos_ids(&metadata, n_vocab)?,
+        special_ids: vocabulary.special_ids().collect(),
+        context_length: metadata.optional_size(&format!("{architecture}.context_length"))?,
+        chat_template,
+        bos_eos_texts,
+        fingerprint: fingerprint_of_metadata(&gguf.metadata),
+    })
+}
+
+fn fingerprint_of_metadata(metadata: &std::collections::BTreeMap<String, Value>) -> String {
+    let mut hash = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for (key, value) in metadata
+        .iter()
+        .filter(|(key, _)| key.starts_with("tokenizer."))
+    {
+        add(key.as_bytes());
+        match value {
+            Value::Strings(strings) => strings.iter().for_each(|text| add(text.as_bytes())),
+            Value::Floats(floats) => floats.iter().for_each(|x| add(&x.to_le_bytes())),
+            Value::Ints(ints) => ints.iter().for_each(|n| add(&n.to_le_bytes())),
+            other => add(format!("{other:?}").as_bytes()),
+        }
+    }
+    hash.finalize().to_hex().to_string()
+}
