@@ -1,1 +1,24 @@
-//! The survey: texts, measures, policies, verdicts.
+//! The survey: which languages does a model really serve, and how sure is that?
+//!
+//! ```text
+//! texts -> items -> requests -> answers -> measures -> verdicts -> SurveyResults
+//! ```
+//!
+//! [`survey`] does all of it for models, languages, texts and settings; what each measure is stands
+//! on its own page in [`measures`], where the lines are in [`policy`].
+
+pub mod items;
+pub mod measures;
+pub mod plan;
+pub mod policy;
+pub mod session;
+pub mod tokens;
+
+mod ask;
+
+pub use ask::SurveyError;
+pub use plan::{ItemCount, Plan, Settings, TOUR_LANGUAGES, plan};
+pub use policy::Policy;
+pub use session::listen::Hearing;
+pub use session::texts::{ParallelSource, SurveyTexts, WordSource};
+pub use session::{Progress, Survey, Surveyed, survey};

@@ -1,0 +1,642 @@
+//! A survey from texts and models to results.
+//!
+//! ```text
+//! tracks (language × register)
+//!   -> first look at comprehension, with information and alignment from the same passes
+//!   -> copy floors of those above chance -> second look at those that straddle the line
+//!   -> production (all languages in one call: the reference's contexts are computed once)
+//!   -> words -> continuations -> measures -> verdicts -> SurveyResults
+//! ```
+//!
+//! The stopping rule: a language that is told neither from chance nor from its copy floor after the
+//! first look is not pursued (unless the survey is to be complete), one that is clear gets no more
+//! items, one that straddles gets as many again. Decisions spend α / looks each; what is printed is
+//! the plain 95 % interval.
+//!
+//! Results are a pure function of models, texts, settings and policy: answers come through the run
+//! store, so a survey that was killed goes on where it stopped and gives the same bytes.
+
+pub(crate) mod listen;
+mod results;
+pub(crate) mod score;
+pub mod texts;
+pub mod tracks;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use isogloss_model::{Backend, RunSettings};
+use isogloss_record::survey::{LanguageFacts, SurveyResults};
+use isogloss_record::{Key, Lang, Seed, Store, Usage};
+
+use crate::ask::{Asker, SurveyError};
+use crate::items::cut::n_chars;
+use crate::items::{GROUP, Group, Side, derived};
+use crate::measures::Measure;
+use crate::measures::alignment::{Similarities, similarities};
+use crate::measures::choice::{ItemOutcome, above_floor, choice, item_outcomes};
+use crate::measures::fidelity::{Continuation, Reliability};
+use crate::measures::information::{DocumentBits, bits};
+use crate::measures::lexicon::WordOutcome;
+use crate::plan::Settings;
+use crate::policy::{self, ChoiceEvidence, Policy, Standing};
+use listen::{Hearing, Start, answers, continuations};
+use score::{Question, Want, roll, score};
+use texts::SurveyTexts;
+use tracks::{Track, tracks, word_groups};
+
+/// What is surveyed.
+#[derive(Clone, Copy)]
+pub struct Survey<'a> {
+    /// Models, in the order of the results.
+    pub models: &'a [&'a dyn Backend],
+    /// Languages, with what the registry knows of them; the reference may be among them.
+    pub languages: &'a BTreeMap<Lang, LanguageFacts>,
+    /// Texts.
+    pub texts: &'a SurveyTexts,
+    /// What is asked for.
+    pub settings: &'a Settings,
+    /// Where the lines are.
+    pub policy: &'a Policy,
+    /// The language identifier.
+    pub hearing: Hearing<'a>,
+    /// Version of Isogloss, for the results.
+    pub version: &'a str,
+}
+
+/// How far a survey is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Which model, from 0.
+    pub model: usize,
+    /// Models.
+    pub n_models: usize,
+    /// What is being measured.
+    pub stage: Measure,
+    /// Tokens of this stage that are answered.
+    pub n_tokens_done: u64,
+    /// Tokens of this stage.
+    pub n_tokens: u64,
+}
+
+/// Results, and what they took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Surveyed {
+    /// The results.
+    pub results: SurveyResults,
+    /// Tokens per model in this call.
+    pub usage: Vec<Usage>,
+}
+
+/// Surveys every model in every language.
+///
+/// `run` changes no number. `on_progress` hears of every answer. An error leaves in the store what
+/// was answered before it: the same call goes on from there.
+pub fn survey(
+    survey: &Survey<'_>,
+    run: &RunSettings<'_>,
+    store: &mut Store,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Surveyed, SurveyError> {
+    survey.settings.check()?;
+    let tracks = tracks(survey.languages, survey.texts, survey.settings);
+    let mut models = Vec::with_capacity(survey.models.len());
+    let mut usage = Vec::with_capacity(survey.models.len());
+    for (model, &backend) in survey.models.iter().enumerate() {
+        let mut session = Session {
+            survey,
+            asker: Asker {
+                backend,
+                store: &mut *store,
+                settings: *run,
+                usage: Usage::default(),
+            },
+            measures: measures_of(backend, &survey.settings.measures),
+            works: tracks.iter().map(Work::new).collect(),
+            words: BTreeMap::new(),
+            on_progress: &mut |stage, n_tokens_done, n_tokens| {
+                on_progress(Progress {
+                    model,
+                    n_models: survey.models.len(),
+                    stage,
+                    n_tokens_done,
+                    n_tokens,
+                });
+            },
+        };
+        session.measure()?;
+        models.push(results::of_model(&session)?);
+        usage.push(session.asker.usage);
+    }
+    Ok(Surveyed {
+        results: results::of_survey(survey, &tracks, models),
+        usage,
+    })
+}
+
+/// What this model can be asked, of what is wanted.
+fn measures_of(backend: &dyn Backend, wanted: &BTreeSet<Measure>) -> BTreeSet<Measure> {
+    let can = backend.capabilities();
+    wanted
+        .iter()
+        .copied()
+        .filter(|measure| match measure {
+            Measure::Comprehension
+            | Measure::Production
+            | Measure::Lexicon
+            | Measure::Information => can.logprobs,
+            Measure::Alignment => can.hidden_states && can.logprobs,
+            Measure::Fidelity | Measure::Cost | Measure::Memory => true,
+        })
+        .collect()
+}
+
+/// One direction of a choice, text items so far and their copy floor.
+#[derive(Debug, Clone, Default)]
+struct Direction {
+    outcomes: Vec<ItemOutcome>,
+    /// As long as `outcomes` where it was measured, else empty.
+    floor: Vec<ItemOutcome>,
+}
+
+/// A track and what was found on it so far.
+#[derive(Debug, Clone)]
+struct Work<'a> {
+    track: &'a Track,
+    to_reference: Direction,
+    from_reference: Direction,
+    bits: Vec<DocumentBits>,
+    similarities: Option<Similarities>,
+    continuations: Vec<Continuation>,
+    chat: Vec<Continuation>,
+    /// Why the track is not pursued.
+    halted: Option<String>,
+}
+
+impl<'a> Work<'a> {
+    fn new(track: &'a Track) -> Self {
+        Self {
+            track,
+            to_reference: Direction::default(),
+            from_reference: Direction::default(),
+            bits: Vec::new(),
+            similarities: None,
+            continuations: Vec::new(),
+            chat: Vec::new(),
+            halted: None,
+        }
+    }
+
+    fn first(&self) -> &'a [Group] {
+        &self.track.groups[..self.track.n_first]
+    }
+
+    fn second(&self) -> &'a [Group] {
+        &self.track.groups[self.track.n_first..]
+    }
+
+    /// Texts in the language that continuations begin, in order.
+    fn texts(&self) -> impl Iterator<Item = &'a String> + use<'a> {
+        self.first()
+            .iter()
+            .flat_map(|group| &group.to_reference.contexts)
+    }
+}
+
+/// Which direction of a group is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the language to the reference language.
+    To,
+    /// From the reference language to the language.
+    From,
+}
+
+impl Way {
+    fn side(self, group: &Group) -> &Side {
+        match self {
+            Self::To => &group.to_reference,
+            Self::From => &group.from_reference,
+        }
+    }
+
+    fn found<'a>(self, work: &'a Work<'_>) -> &'a Direction {
+        match self {
+            Self::To => &work.to_reference,
+            Self::From => &work.from_reference,
+        }
+    }
+
+    fn found_mut<'a>(self, work: &'a mut Work<'_>) -> &'a mut Direction {
+        match self {
+            Self::To => &mut work.to_reference,
+            Self::From => &mut work.from_reference,
+        }
+    }
+}
+
+/// The survey of one model.
+struct Session<'a> {
+    survey: &'a Survey<'a>,
+    asker: Asker<'a>,
+    measures: BTreeSet<Measure>,
+    works: Vec<Work<'a>>,
+    /// Outcomes per word.
+    words: BTreeMap<Lang, Vec<WordOutcome>>,
+    on_progress: &'a mut dyn FnMut(Measure, u64, u64),
+}
+
+/// Languages whose first look is asked in one call: bounds the memory that hidden states take.
+const N_TRACKS_PER_CALL: usize = 16;
+
+impl<'a> Session<'a> {
+    fn wants(&self, measure: Measure) -> bool {
+        self.measures.contains(&measure)
+    }
+
+    fn measure(&mut self) -> Result<(), SurveyError> {
+        let from_items = [
+            Measure::Comprehension,
+            Measure::Information,
+            Measure::Alignment,
+        ];
+        if from_items.iter().any(|measure| self.wants(*measure)) {
+            self.first_look()?;
+        }
+        if self.wants(Measure::Comprehension) {
+            self.pursue(Way::To, Measure::Comprehension)?;
+        }
+        if self.wants(Measure::Production) {
+            let all: Vec<usize> = self.pursued();
+            self.ask_groups(&all, Way::From, Measure::Production, false, Work::first)?;
+            self.pursue(Way::From, Measure::Production)?;
+        }
+        if self.wants(Measure::Lexicon) {
+            self.ask_words()?;
+        }
+        if self.wants(Measure::Fidelity) || self.wants(Measure::Memory) {
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    fn pursued(&self) -> Vec<usize> {
+        (0..self.works.len())
+            .filter(|&index| self.survey.settings.complete || self.works[index].halted.is_none())
+            .collect()
+    }
+
+    /// Comprehension's first items; bits and hidden states of the same texts come with them.
+    fn first_look(&mut self) -> Result<(), SurveyError> {
+        let want = if self.wants(Measure::Alignment) {
+            Want::ContextStates
+        } else if self.wants(Measure::Information) {
+            Want::ContextBits
+        } else {
+            Want::Options
+        };
+        let hash = self.asker.backend.fingerprint().hash.clone();
+        for start in (0..self.works.len()).step_by(N_TRACKS_PER_CALL) {
+            let end = (start + N_TRACKS_PER_CALL).min(self.works.len());
+            let groups: Vec<&Group> = self.works[start..end]
+                .iter()
+                .flat_map(Work::first)
+                .collect();
+            let questions: Vec<Question<'_>> = groups
+                .iter()
+                .map(|group| {
+                    Question::new(&group.to_reference.contexts, &group.to_reference.options)
+                })
+                .collect();
+            let references: Vec<&str> = groups
+                .iter()
+                .flat_map(|group| &group.from_reference.contexts)
+                .map(String::as_str)
+                .collect();
+            let key = |work: &Work<'_>| {
+                let contexts: Vec<_> = work
+                    .first()
+                    .iter()
+                    .map(|group| (&group.to_reference.contexts, &group.from_reference.contexts))
+                    .collect();
+                Key::of("alignment", &(&hash, contexts))
+            };
+            let want_states = want == Want::ContextStates;
+            // States are never stored, their cosines are: without those they are computed again.
+            let fresh_states = want_states
+                && self.works[start..end]
+                    .iter()
+                    .any(|work| !work.first().is_empty() && !self.asker.store.contains(key(work)));
+            let on_progress = &mut *self.on_progress;
+            let scored = score(
+                &mut self.asker,
+                &questions,
+                want,
+                fresh_states,
+                &mut |done, all| {
+                    on_progress(Measure::Comprehension, done, all);
+                },
+            )?;
+            let rolled = if want == Want::Options {
+                Vec::new()
+            } else {
+                roll(&mut self.asker, &references, want_states, fresh_states)?
+            };
+            let mut scored = scored.into_iter();
+            let mut rolled = rolled.into_iter();
+            for index in start..end {
+                let (mut own_states, mut reference_states) = (Vec::new(), Vec::new());
+                let key = key(&self.works[index]);
+                let work = &mut self.works[index];
+                for group in work.first() {
+                    let scored = scored.next().expect("one per group");
+                    work.to_reference
+                        .outcomes
+                        .extend(item_outcomes(&scored.scores));
+                    if want == Want::Options {
+                        continue;
+                    }
+                    for (i, state) in scored.states.into_iter().enumerate() {
+                        let (nats, reference_state) = rolled.next().expect("one per context");
+                        let text = &group.to_reference.contexts[i];
+                        work.bits.push(DocumentBits {
+                            bits: bits(scored.context_nats[i]),
+                            bits_reference: bits(nats),
+                            n_bytes: text.len(),
+                            n_chars: n_chars(text),
+                        });
+                        own_states.extend(state);
+                        reference_states.extend(reference_state);
+                    }
+                }
+                if want_states {
+                    if let Some(found) = similarities(&own_states, &reference_states) {
+                        self.asker.store.insert(key, &found)?;
+                    }
+                    work.similarities = self.asker.store.find(key)?;
+                }
+            }
+            self.asker.store.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Copy floors of what is above chance, then a second look where the line is straddled.
+    fn pursue(&mut self, way: Way, measure: Measure) -> Result<(), SurveyError> {
+        let complete = self.survey.settings.complete;
+        let n_looks = self.survey.settings.n_items.n_looks();
+        let alpha = self.survey.policy.thresholds.alpha / n_looks as f64;
+        let mut above_chance = Vec::new();
+        for index in self.pursued() {
+            let Some(evidence) = self.evidence(index, way) else {
+                continue;
+            };
+            if policy::is_above_chance(&evidence.result, alpha) || complete {
+                above_chance.push(index);
+            } else if way == Way::To {
+                self.works[index].halted = Some(halted("chance", &evidence));
+            }
+        }
+        self.ask_groups(&above_chance, way, measure, true, Work::first)?;
+        let mut open = Vec::new();
+        for index in above_chance {
+            let evidence = self.evidence(index, way).expect("it has items");
+            match policy::standing(&evidence, self.survey.policy, n_looks) {
+                Standing::Straddles => open.push(index),
+                Standing::AtFloor if way == Way::To => {
+                    self.works[index].halted = Some(halted("its copy floor", &evidence));
+                }
+                Standing::AtFloor | Standing::Clear => {}
+            }
+        }
+        if n_looks > 1 {
+            self.ask_groups(&open, way, measure, false, Work::second)?;
+            self.ask_groups(&open, way, measure, true, Work::second)?;
+        }
+        Ok(())
+    }
+
+    /// Asks groups of several tracks in one call, with their texts or with nonsense.
+    fn ask_groups(
+        &mut self,
+        indices: &[usize],
+        way: Way,
+        measure: Measure,
+        nonsense: bool,
+        groups: fn(&Work<'a>) -> &'a [Group],
+    ) -> Result<(), SurveyError> {
+        let questions: Vec<Question<'_>> = indices
+            .iter()
+            .flat_map(|&index| groups(&self.works[index]))
+            .map(|group| {
+                let side = way.side(group);
+                let contexts = if nonsense {
+                    &side.nonsense
+                } else {
+                    &side.contexts
+                };
+                Question::new(contexts, &side.options)
+            })
+            .collect();
+        let on_progress = &mut *self.on_progress;
+        let scored = score(
+            &mut self.asker,
+            &questions,
+            Want::Options,
+            false,
+            &mut |done, all| {
+                on_progress(measure, done, all);
+            },
+        )?;
+        let mut scored = scored.into_iter();
+        for &index in indices {
+            for _ in groups(&self.works[index]) {
+                let outcomes = item_outcomes(&scored.next().expect("one per group").scores);
+                let found = way.found_mut(&mut self.works[index]);
+                if nonsense {
+                    found.floor.extend(outcomes);
+                } else {
+                    found.outcomes.extend(outcomes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A track's choice so far; `None` where no item was asked.
+    fn evidence(&self, index: usize, way: Way) -> Option<ChoiceEvidence> {
+        let work = &self.works[index];
+        let Direction { outcomes, floor } = way.found(work);
+        let has_floor = !floor.is_empty() && floor.len() == outcomes.len();
+        let floor = has_floor.then_some(floor.as_slice());
+        let n_right_by_length = work.track.groups[..outcomes.len() / GROUP]
+            .iter()
+            .map(|group| way.side(group).n_right_by_length)
+            .sum();
+        let seed = derived(self.survey.settings.seed, work.track.lang);
+        Some(ChoiceEvidence {
+            result: choice(outcomes, floor, Some(n_right_by_length), seed)?,
+            above_floor: floor.and_then(|floor| above_floor(outcomes, floor)),
+        })
+    }
+
+    /// Words of the languages that are pursued or have no running text.
+    fn ask_words(&mut self) -> Result<(), SurveyError> {
+        let Some(source) = &self.survey.texts.words else {
+            return Ok(());
+        };
+        let settings = self.survey.settings;
+        let pursued: BTreeSet<Lang> = self
+            .pursued()
+            .into_iter()
+            .map(|index| self.works[index].track.lang)
+            .collect();
+        let halted: BTreeSet<Lang> = self
+            .works
+            .iter()
+            .map(|work| work.track.lang)
+            .filter(|lang| !pursued.contains(lang))
+            .collect();
+        let groups: Vec<(Lang, [tracks::WordPair; GROUP])> = self
+            .survey
+            .languages
+            .keys()
+            .filter(|&&lang| lang != settings.reference && !halted.contains(&lang))
+            .flat_map(|&lang| {
+                word_groups(
+                    source,
+                    lang,
+                    settings.reference,
+                    settings.n_words,
+                    settings.seed,
+                )
+                .into_iter()
+                .map(move |group| (lang, group))
+            })
+            .collect();
+        let questions: Vec<Question<'_>> = groups
+            .iter()
+            .flat_map(|(_, group)| {
+                let words = group.each_ref().map(|pair| pair.word.as_str());
+                let glosses = group.each_ref().map(|pair| pair.gloss.as_str());
+                [
+                    Question {
+                        contexts: words,
+                        options: glosses,
+                    },
+                    Question {
+                        contexts: glosses,
+                        options: words,
+                    },
+                ]
+            })
+            .collect();
+        let on_progress = &mut *self.on_progress;
+        let scored = score(
+            &mut self.asker,
+            &questions,
+            Want::Options,
+            false,
+            &mut |done, all| {
+                on_progress(Measure::Lexicon, done, all);
+            },
+        )?;
+        for ((lang, group), scored) in groups.iter().zip(scored.chunks_exact(2)) {
+            let to = item_outcomes(&scored[0].scores);
+            let from = item_outcomes(&scored[1].scores);
+            self.words
+                .entry(*lang)
+                .or_default()
+                .extend((0..GROUP).map(|i| WordOutcome {
+                    to_reference: to[i].right,
+                    from_reference: from[i].right,
+                    cognate: group[i].cognate,
+                }));
+        }
+        Ok(())
+    }
+
+    /// Continuations, and more of them where nothing else is open.
+    fn listen(&mut self) -> Result<(), SurveyError> {
+        let settings = self.survey.settings;
+        let all = self.pursued();
+        self.continue_texts(&all, 0, settings.n_continuations)?;
+        if self.wants(Measure::Fidelity) && self.asker.backend.capabilities().chat {
+            let starts = self.starts(&all, 0, settings.n_continuations);
+            let hearing = self.survey.hearing;
+            let on_progress = &mut *self.on_progress;
+            let said = answers(
+                &mut self.asker,
+                &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
+                settings.n_continuation_tokens,
+                &hearing,
+                &mut |done, all| on_progress(Measure::Fidelity, done, all),
+            )?;
+            for ((index, _), answer) in starts.iter().zip(said) {
+                self.works[*index].chat.push(answer);
+            }
+        }
+        let deciding: Vec<usize> = all
+            .into_iter()
+            .filter(|&index| {
+                let evidence = (
+                    self.evidence(index, Way::To),
+                    self.evidence(index, Way::From),
+                );
+                let reliability = (self.survey.hearing.reliability)(self.works[index].track.lang);
+                matches!(reliability, Reliability::Measured { .. })
+                    && matches!(evidence, (Some(to), Some(from))
+                        if policy::only_fidelity_is_open(&to, &from, settings, self.survey.policy))
+            })
+            .collect();
+        self.continue_texts(&deciding, settings.n_continuations, usize::MAX)
+    }
+
+    /// The texts `from..to` of tracks, each with its track's index.
+    fn starts(&self, indices: &[usize], from: usize, to: usize) -> Vec<(usize, Start<'a>)> {
+        indices
+            .iter()
+            .flat_map(|&index| {
+                let work = &self.works[index];
+                let lang = work.track.lang;
+                let script = self.survey.languages[&lang].script;
+                work.texts()
+                    .take(to)
+                    .skip(from)
+                    .map(move |text| (index, Start { lang, script, text }))
+            })
+            .collect()
+    }
+
+    fn continue_texts(
+        &mut self,
+        indices: &[usize],
+        from: usize,
+        to: usize,
+    ) -> Result<(), SurveyError> {
+        let starts = self.starts(indices, from, to);
+        let hearing = self.survey.hearing;
+        let on_progress = &mut *self.on_progress;
+        let said = continuations(
+            &mut self.asker,
+            &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
+            self.survey.settings.n_continuation_tokens,
+            &hearing,
+            &mut |done, all| on_progress(Measure::Fidelity, done, all),
+        )?;
+        for ((index, _), continuation) in starts.iter().zip(said) {
+            self.works[*index].continuations.push(continuation);
+        }
+        Ok(())
+    }
+
+    fn seed(&self, lang: Lang) -> Seed {
+        derived(self.survey.settings.seed, lang)
+    }
+}
+
+fn halted(floor: &str, evidence: &ChoiceEvidence) -> String {
+    format!(
+        "comprehension is at {floor} after {} items, so it was not pursued (`--complete` does)",
+        evidence.result.n
+    )
+}
