@@ -2,8 +2,6 @@
 
 pub mod backend;
 pub mod checkpoint;
-pub mod encode;
-pub mod template;
-pub mod tokenizer;
+pub mod scripted;
 
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};
