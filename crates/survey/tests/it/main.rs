@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod flow;
+mod own_text;
 mod scripted;
+mod shipped_text;
 mod world;
