@@ -6,7 +6,7 @@ use crate::measure::{Axis, Reading};
 use crate::number::decimal;
 
 /// Width and side margin of a cell; the margin leaves room for half a dot.
-const WIDTH: f64 = 132.0;
+const WIDTH: f64 = 108.0;
 const MARGIN: f64 = 5.0;
 /// Height of one model's line in a cell.
 pub(crate) const LINE: f64 = 13.0;
@@ -123,9 +123,9 @@ mod tests {
             details: Vec::new(),
         };
         let svg = cell(axis, &[None, Some(reading)], &[]);
-        // 5 + 0.5 · 122 = 66; 5 + 0.25 · 122 = 35.5; beyond the axis sits on its end, 127.
-        assert!(svg.contains(r#"cx="66.0" cy="21.5""#), "{svg}");
-        assert!(svg.contains(r#"d="M35.5 21.5H127.0""#), "{svg}");
+        // 5 + 0.5 · 98 = 54; 5 + 0.25 · 98 = 29.5; beyond the axis sits on its end, 103.
+        assert!(svg.contains(r#"cx="54.0" cy="21.5""#), "{svg}");
+        assert!(svg.contains(r#"d="M29.5 21.5H103.0""#), "{svg}");
         assert!(svg.contains(r#"class="floor" d="M5.0"#), "{svg}");
         assert!(cell(axis, &[], &[]).starts_with("<svg"));
     }

@@ -19,6 +19,7 @@ mod number;
 mod page;
 mod place;
 mod run;
+mod section;
 mod summary;
 mod table;
 mod tokens;

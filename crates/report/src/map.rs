@@ -93,6 +93,12 @@ pub(crate) fn draw(places: &[Place], title: &str) -> String {
         .iter()
         .map(|place| {
             let (x, y) = project(place.longitude, place.latitude.clamp(SOUTH, NORTH));
+            // A provisional sign has a ring around it.
+            let radius = if place.provisional {
+                radius * 1.5
+            } else {
+                radius
+            };
             Dot { x, y, radius }
         })
         .collect();
@@ -124,7 +130,7 @@ pub(crate) fn draw(places: &[Place], title: &str) -> String {
             svg,
             concat!(
                 r##"<a href="#lang-{code}" data-code="{code}" class="dot {id}"><title>{name}: {word}{provisional}. {reason}</title>"##,
-                r##"<g transform="translate({x:.1} {y:.1}) scale({scale:.2})"><circle r="10" class="touch"/><circle r="6.6" class="halo"/><use href="#g-{id}"/>{ring}</g></a>"##,
+                r##"<g transform="translate({x:.1} {y:.1})"><g class="sign" transform="scale({scale:.2})"><circle r="10" class="touch"/><circle r="6.6" class="halo"/><use href="#g-{id}"/>{ring}</g></g></a>"##,
             ),
             code = escape::html(place.code),
             id = id,

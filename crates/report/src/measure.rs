@@ -91,14 +91,22 @@ impl Measure {
         }
     }
 
+    /// The title beside the column that it belongs to.
+    pub(crate) fn short_title(self) -> &'static str {
+        match self {
+            Self::ComprehensionGain | Self::ProductionGain => "gain",
+            _ => self.title(),
+        }
+    }
+
     /// What the number is, in a few words under the title.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Comprehension | Self::Production | Self::Lexicon => "κ, 0 is chance",
-            Self::ComprehensionGain | Self::ProductionGain => "share of bits explained",
-            Self::Fidelity => "share in the language",
+            Self::ComprehensionGain | Self::ProductionGain => "bits explained",
+            Self::Fidelity => "share in language",
             Self::Alignment => "retrieval margin",
-            Self::Information => "bits, reference is 1",
+            Self::Information => "reference is 1",
             Self::Cost => "reference is 1",
         }
     }
@@ -140,10 +148,7 @@ impl Measure {
             Self::Fidelity => results.fidelity.as_ref().map(|r| Reading {
                 details: details([
                     ("as identified", Some(decimal(r.observed, 2))),
-                    (
-                        "identifier’s sensitivity",
-                        r.sensitivity.map(|x| decimal(x, 2)),
-                    ),
+                    ("sensitivity", r.sensitivity.map(|x| decimal(x, 2))),
                     ("specificity", r.specificity.map(|x| decimal(x, 3))),
                     (
                         "deciding",
@@ -289,11 +294,8 @@ fn choice(r: &ChoiceResult) -> Reading {
         floor: r.floor,
         details: details([
             ("copy floor", r.floor.map(|x| decimal(x, 2))),
-            ("by length alone", r.length_baseline.map(|x| decimal(x, 2))),
-            (
-                "relative to French, Spanish, German",
-                r.relative.map(|x| decimal(x, 2)),
-            ),
+            ("length alone", r.length_baseline.map(|x| decimal(x, 2))),
+            ("relative", r.relative.map(|x| decimal(x, 2))),
         ]),
         ..plain(r.value, r.low, r.high, r.n)
     }
@@ -304,11 +306,8 @@ fn gain(r: &GainResult) -> Reading {
         floor: r.floor,
         details: details([
             ("copy floor", r.floor.map(|x| decimal(x, 2))),
-            ("above its floor", r.above_floor.map(estimate)),
-            (
-                "relative to French, Spanish, German",
-                r.relative.map(|x| decimal(x, 2)),
-            ),
+            ("above floor", r.above_floor.map(estimate)),
+            ("relative", r.relative.map(|x| decimal(x, 2))),
         ]),
         ..plain(r.value, r.low, r.high, r.n)
     }

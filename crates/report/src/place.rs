@@ -119,7 +119,7 @@ pub(crate) fn labels(dots: &[Dot], names: &[(usize, &str)], page: (f64, f64)) ->
 /// Estimated width of a name: no font is measured here.
 fn width(name: &str) -> f64 {
     name.chars()
-        .map(|character| if character.is_ascii() { 0.54 } else { 0.9 })
+        .map(|character| if character.is_ascii() { 0.58 } else { 0.9 })
         .sum::<f64>()
         * FONT_SIZE
 }

@@ -12,7 +12,8 @@ use crate::chart;
 use crate::map::{self, Place};
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Axis, Measure, Reading, pooled};
-use crate::number::{count, decimal, interval, people};
+use crate::number::{count, decimal, interval};
+use crate::section::{LanguageView, language_view};
 use crate::summary::{Counts, line_in_words};
 
 /// Names that a group of languages shows before "and 43 more".
@@ -67,6 +68,8 @@ struct LanguageLink {
 pub(crate) struct Column {
     id: &'static str,
     title: &'static str,
+    /// The title, shorter, where the column before it says the rest.
+    short: &'static str,
     unit: &'static str,
     /// Axis of the small multiples.
     axis: String,
@@ -93,7 +96,7 @@ struct Cell {
 }
 
 #[derive(Serialize, Clone)]
-struct VerdictView {
+pub(crate) struct VerdictView {
     id: &'static str,
     word: &'static str,
     rank: u8,
@@ -111,93 +114,19 @@ pub(crate) struct PanelRow {
 }
 
 #[derive(Serialize)]
-pub(crate) struct LanguageView {
-    code: String,
-    name: String,
-    endonym: Option<String>,
-    tag: String,
-    dir: &'static str,
-    script: String,
-    family: String,
-    /// What the text filter looks in.
-    search: String,
-    facts: Vec<Fact>,
-    sample: Option<SampleView>,
-    models: Vec<LanguageModel>,
-    registers: Vec<String>,
-    measures: Vec<MeasureRows>,
-    missing: Vec<Missing>,
-}
-
-#[derive(Serialize)]
-struct Fact {
-    label: &'static str,
-    text: String,
-}
-
-#[derive(Serialize)]
-struct SampleView {
-    text: String,
-    reference: String,
-    reference_tag: String,
-    reference_dir: &'static str,
-    register: String,
-}
-
-#[derive(Serialize)]
-struct LanguageModel {
-    index: usize,
-    name: String,
-    verdict: VerdictView,
-    reason: String,
-    memory: Option<String>,
-}
-
-#[derive(Serialize)]
-struct MeasureRows {
-    id: &'static str,
-    title: &'static str,
-    chart: String,
-    rows: Vec<ReadingRow>,
-}
-
-#[derive(Serialize)]
-struct ReadingRow {
-    class: usize,
-    model: String,
-    pooled: Option<ReadingText>,
-    /// In the order of [`LanguageView::registers`].
-    registers: Vec<Option<ReadingText>>,
-    details: Vec<Detail>,
-}
-
-#[derive(Serialize)]
-struct ReadingText {
-    value: String,
-    interval: String,
-    n: usize,
-    items: &'static str,
-}
-
-#[derive(Serialize)]
-struct Detail {
-    label: &'static str,
-    text: String,
-}
-
-#[derive(Serialize)]
-struct Missing {
-    measure: String,
-    model: String,
-    reason: String,
-}
-
-#[derive(Serialize)]
 pub(crate) struct Legend {
     id: &'static str,
     word: &'static str,
     meaning: &'static str,
     mark: String,
+}
+
+/// The measures that a page draws, each with its axis and the policy's thresholds on it.
+#[derive(Clone, Copy)]
+pub(crate) struct Drawn<'a> {
+    pub(crate) measures: &'a [Measure],
+    pub(crate) axes: &'a [Axis],
+    pub(crate) thresholds: &'a [Vec<f64>],
 }
 
 /// Draws everything that the page shows.
@@ -219,6 +148,7 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
         .map(|((measure, axis), marks)| Column {
             id: measure.id(),
             title: measure.title(),
+            short: measure.short_title(),
             unit: measure.unit(),
             axis: chart::header(*axis, marks),
             deciding: results
@@ -227,6 +157,11 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
                 .any(|card| card.id == measure.card_id() && card.deciding),
         })
         .collect();
+    let drawn = Drawn {
+        measures: &measures,
+        axes: &axes,
+        thresholds: &thresholds,
+    };
     let languages: Vec<LanguageView> = order
         .iter()
         .filter_map(|lang| {
@@ -234,9 +169,7 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
                 results,
                 *lang,
                 results.languages.get(lang)?,
-                &measures,
-                &axes,
-                &thresholds,
+                drawn,
                 samples,
             ))
         })
@@ -261,7 +194,7 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
         columns,
         panel_rows: order
             .iter()
-            .map(|lang| panel_row(results, *lang, &measures, &axes, &thresholds))
+            .map(|lang| panel_row(results, *lang, drawn))
             .collect(),
         scripts: distinct(|language| &language.script),
         families: distinct(|language| &language.family),
@@ -350,7 +283,7 @@ fn thresholds(measure: Measure, policy: &PolicyStamp) -> Vec<f64> {
         .collect()
 }
 
-fn home(facts: &LanguageFacts) -> Option<(f64, f64)> {
+pub(crate) fn home(facts: &LanguageFacts) -> Option<(f64, f64)> {
     Some((facts.latitude?, facts.longitude?))
         .filter(|(lat, lon)| lat.is_finite() && lon.is_finite())
 }
@@ -362,7 +295,7 @@ fn name_of(results: &SurveyResults, lang: Lang) -> String {
         .map_or_else(|| lang.to_string(), |facts| facts.name.clone())
 }
 
-fn verdict_view(result: &LanguageResults) -> VerdictView {
+pub(crate) fn verdict_view(result: &LanguageResults) -> VerdictView {
     VerdictView {
         id: marks::id(result.verdict),
         word: marks::word(result.verdict),
@@ -484,13 +417,7 @@ fn table_cell(measure: Measure, reading: &Reading) -> Cell {
     }
 }
 
-fn panel_row(
-    results: &SurveyResults,
-    lang: Lang,
-    measures: &[Measure],
-    axes: &[Axis],
-    thresholds: &[Vec<f64>],
-) -> PanelRow {
+fn panel_row(results: &SurveyResults, lang: Lang, drawn: Drawn) -> PanelRow {
     let of_models: Vec<Option<&LanguageResults>> = results
         .models
         .iter()
@@ -504,17 +431,17 @@ fn panel_row(
             .flatten()
             .map(|result| verdict_view(result))
             .collect(),
-        cells: charts(&of_models, measures, axes, thresholds),
+        cells: charts(&of_models, drawn),
     }
 }
 
 /// One chart per measure, a line per model.
-fn charts(
-    of_models: &[Option<&LanguageResults>],
-    measures: &[Measure],
-    axes: &[Axis],
-    thresholds: &[Vec<f64>],
-) -> Vec<String> {
+pub(crate) fn charts(of_models: &[Option<&LanguageResults>], drawn: Drawn) -> Vec<String> {
+    let Drawn {
+        measures,
+        axes,
+        thresholds,
+    } = drawn;
     measures
         .iter()
         .zip(axes)
@@ -527,253 +454,6 @@ fn charts(
             chart::cell(*axis, &readings, marks)
         })
         .collect()
-}
-
-fn language_view(
-    results: &SurveyResults,
-    lang: Lang,
-    facts: &LanguageFacts,
-    measures: &[Measure],
-    axes: &[Axis],
-    thresholds: &[Vec<f64>],
-    samples: bool,
-) -> LanguageView {
-    let of_models: Vec<Option<&LanguageResults>> = results
-        .models
-        .iter()
-        .map(|model| model.languages.get(&lang))
-        .collect();
-    let registers: BTreeSet<&String> = of_models
-        .iter()
-        .flatten()
-        .flat_map(|result| result.registers.keys())
-        .collect();
-    // In the order of the settings; one that they do not name comes last.
-    let mut registers: Vec<String> = registers.into_iter().cloned().collect();
-    registers.sort_by_key(|id| {
-        results
-            .settings
-            .registers
-            .iter()
-            .position(|register| register.id == *id)
-            .unwrap_or(usize::MAX)
-    });
-    let charts = charts(&of_models, measures, axes, thresholds);
-    let measure_rows = measures
-        .iter()
-        .zip(charts)
-        .filter(|(measure, _)| {
-            of_models
-                .iter()
-                .flatten()
-                .any(|result| measure.read(&pooled(result)).is_some())
-        })
-        .map(|(measure, chart)| MeasureRows {
-            id: measure.id(),
-            title: measure.title(),
-            chart,
-            rows: results
-                .models
-                .iter()
-                .zip(&of_models)
-                .enumerate()
-                .map(|(i, (model, result))| {
-                    reading_row(*measure, i, &model.name, *result, &registers)
-                })
-                .collect(),
-        })
-        .collect();
-    let mut missing: Vec<Missing> = Vec::new();
-    for (model, result) in results.models.iter().zip(&of_models) {
-        for (measure, reason) in result.iter().flat_map(|result| &result.not_measured) {
-            let title = Measure::ALL
-                .into_iter()
-                .find(|m| m.id() == measure)
-                .map_or_else(|| measure.clone(), |m| m.title().to_owned());
-            missing.push(Missing {
-                measure: title,
-                model: model.name.clone(),
-                reason: reason.clone(),
-            });
-        }
-    }
-    LanguageView {
-        code: lang.to_string(),
-        name: facts.name.clone(),
-        endonym: facts
-            .endonym
-            .clone()
-            .filter(|endonym| *endonym != facts.name),
-        tag: facts.tag.clone(),
-        dir: direction(facts),
-        script: facts.script.to_string(),
-        family: facts.family.first().cloned().unwrap_or_default(),
-        search: [
-            lang.to_string(),
-            facts.name.clone(),
-            facts.endonym.clone().unwrap_or_default(),
-            facts.tag.clone(),
-            facts.family.join(" "),
-        ]
-        .join(" ")
-        .to_lowercase(),
-        facts: fact_list(lang, facts),
-        sample: facts.sample.as_ref().filter(|_| samples).map(|sample| {
-            let reference = results.languages.get(&results.settings.reference);
-            SampleView {
-                text: sample.text.clone(),
-                reference: sample.reference.clone(),
-                reference_tag: reference.map_or_else(
-                    || results.settings.reference.code().to_owned(),
-                    |facts| facts.tag.clone(),
-                ),
-                reference_dir: reference.map_or("ltr", direction),
-                register: sample.register.clone(),
-            }
-        }),
-        models: results
-            .models
-            .iter()
-            .enumerate()
-            .zip(&of_models)
-            .filter_map(|((index, model), result)| {
-                let result = (*result)?;
-                Some(LanguageModel {
-                    index,
-                    name: model.name.clone(),
-                    verdict: verdict_view(result),
-                    reason: result.reason.clone(),
-                    memory: memory(result),
-                })
-            })
-            .collect(),
-        registers,
-        measures: measure_rows,
-        missing,
-    }
-}
-
-fn direction(facts: &LanguageFacts) -> &'static str {
-    if facts.right_to_left { "rtl" } else { "ltr" }
-}
-
-fn memory(result: &LanguageResults) -> Option<String> {
-    let memory = result.memory.filter(|memory| memory.flagged)?;
-    let verbatim = memory.verbatim.map(|share| {
-        format!(
-            "{} of {} continuations repeat the text word for word (95 % interval {})",
-            decimal(share.value, 2),
-            share.n,
-            interval(share.low, share.high, 2)
-        )
-    });
-    let bits = memory
-        .bits_per_byte
-        .map(|bits| format!("{} bits per byte", decimal(bits, 2)));
-    let signs: Vec<String> = [verbatim, bits].into_iter().flatten().collect();
-    Some(signs.join("; "))
-}
-
-fn fact_list(lang: Lang, facts: &LanguageFacts) -> Vec<Fact> {
-    let fact = |label, text: Option<String>| Some(Fact { label, text: text? });
-    let codes = if facts.tag == lang.to_string() {
-        lang.to_string()
-    } else {
-        format!("{lang} · {}", facts.tag)
-    };
-    [
-        fact("Code", Some(codes)),
-        fact(
-            "Script",
-            Some(format!(
-                "{}{}",
-                facts.script,
-                if facts.right_to_left {
-                    ", right to left"
-                } else {
-                    ""
-                }
-            )),
-        ),
-        fact(
-            "Family",
-            (!facts.family.is_empty()).then(|| facts.family.join(" › ")),
-        ),
-        fact(
-            "Speakers",
-            Some(facts.speakers.as_ref().map_or_else(
-                || "not known".into(),
-                |speakers| {
-                    format!(
-                        "{} ({}, {})",
-                        people(speakers.count),
-                        speakers.source,
-                        speakers.year
-                    )
-                },
-            )),
-        ),
-        fact("Resources", facts.resource_class.clone()),
-        fact(
-            "Place",
-            home(facts).map(|(lat, lon)| {
-                format!(
-                    "{}° {}, {}° {}",
-                    decimal(lat.abs(), 1),
-                    if lat < 0.0 { "S" } else { "N" },
-                    decimal(lon.abs(), 1),
-                    if lon < 0.0 { "W" } else { "E" },
-                )
-            }),
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn reading_row(
-    measure: Measure,
-    index: usize,
-    model: &str,
-    result: Option<&LanguageResults>,
-    registers: &[String],
-) -> ReadingRow {
-    let reading = result.and_then(|result| measure.read(&pooled(result)));
-    ReadingRow {
-        class: index % chart::N_MODEL_STYLES,
-        model: model.to_owned(),
-        registers: registers
-            .iter()
-            .map(|id| {
-                measure
-                    .read(result?.registers.get(id)?)
-                    .map(|reading| reading_text(measure, &reading))
-            })
-            .collect(),
-        pooled: reading
-            .as_ref()
-            .map(|reading| reading_text(measure, reading)),
-        details: reading
-            .map(|reading| {
-                reading
-                    .details
-                    .into_iter()
-                    .map(|(label, text)| Detail { label, text })
-                    .collect()
-            })
-            .unwrap_or_default(),
-    }
-}
-
-fn reading_text(measure: Measure, reading: &Reading) -> ReadingText {
-    let digits = measure.digits();
-    ReadingText {
-        value: decimal(reading.value, digits),
-        interval: interval(reading.low, reading.high, digits),
-        n: reading.n,
-        items: measure.items(reading.n),
-    }
 }
 
 /// Facts about the models for the last section.

@@ -66,6 +66,7 @@
     for (const element of marked) element.toggleAttribute("data-off", !shown.has(element.dataset.code));
     form.querySelector("output").value = shown.size === articles.length
       ? `${articles.length} languages` : `${shown.size} of ${articles.length} languages`;
+    form.querySelector("button[type=reset]").hidden = shown.size === articles.length;
     fit();
   };
   form.addEventListener("input", apply);

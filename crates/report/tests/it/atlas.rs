@@ -157,3 +157,13 @@ fn a_section_is_golden() {
         &html[header..header + html[header..].find("</header>").unwrap()]
     );
 }
+
+#[test]
+fn all_languages_of_the_world_fit_on_a_page() {
+    let results = fixture::large_survey(440);
+    let html = atlas_html(&results, None, &SAMPLES).unwrap();
+    assert_eq!(html.matches("<article id=\"lang-").count(), 440);
+    // What a browser opens at once and a mail still carries; 27 languages are about 0.6 MB.
+    assert!(html.len() < 9_000_000, "{} bytes", html.len());
+    crate::run::keep_to_look_at("atlas-440.html", html.as_bytes());
+}

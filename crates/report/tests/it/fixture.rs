@@ -130,6 +130,32 @@ pub(crate) fn survey() -> SurveyResults {
     }
 }
 
+/// The same survey, its languages repeated under new codes to `n_languages`, spread over the map.
+pub(crate) fn large_survey(n_languages: usize) -> SurveyResults {
+    let mut results = survey();
+    let originals: Vec<Lang> = results.languages.keys().copied().collect();
+    for i in 0..n_languages - originals.len() {
+        let letter = |x: usize| char::from(b'a' + (x % 26) as u8);
+        let code = lang(&format!("q{}{}", letter(i / 26), letter(i)));
+        let original = originals[i % originals.len()];
+        let mut facts = results.languages[&original].clone();
+        facts.name = format!("{} {code}", facts.name);
+        // A golden-angle walk: evenly spread, never on one spot.
+        facts.longitude = facts
+            .longitude
+            .map(|x| (x + i as f64 * 137.5).rem_euclid(300.0) - 120.0);
+        facts.latitude = facts
+            .latitude
+            .map(|x| (x + i as f64 * 17.3).rem_euclid(100.0) - 35.0);
+        results.languages.insert(code, facts);
+        for model in &mut results.models {
+            let result = model.languages[&original].clone();
+            model.languages.insert(code, result);
+        }
+    }
+    results
+}
+
 /// What the run folder knows beside the results.
 pub(crate) fn run_info(results: &SurveyResults) -> RunInfo {
     RunInfo {

@@ -27,6 +27,13 @@ fn survey_folder() -> tempfile::TempDir {
     folder
 }
 
+/// Leaves a page under `target/tmp/atlas`, to be opened in a browser.
+pub(crate) fn keep_to_look_at(name: &str, contents: &[u8]) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("atlas");
+    files::create_dir_all(&folder).unwrap();
+    files::write_atomic(&folder.join(name), contents).unwrap();
+}
+
 #[test]
 fn a_run_is_rebuilt_to_the_same_bytes() {
     let folder = survey_folder();
@@ -43,12 +50,9 @@ fn a_run_is_rebuilt_to_the_same_bytes() {
     let first = bytes();
     assert!(first.iter().all(|bytes| !bytes.is_empty()));
     assert_eq!(first, bytes());
-    // A copy to look at in a browser: the test folder of this package under `target`.
-    let look = Path::new(env!("CARGO_TARGET_TMPDIR")).join("atlas");
-    files::create_dir_all(&look).unwrap();
-    files::write_atomic(&look.join("atlas.html"), &first[0]).unwrap();
+    keep_to_look_at("atlas.html", &first[0]);
     let tokens = isogloss_report::tokens_html(&fixture::tokens()).unwrap();
-    files::write_atomic(&look.join("tokens.html"), tokens.as_bytes()).unwrap();
+    keep_to_look_at("tokens.html", tokens.as_bytes());
 }
 
 #[test]
