@@ -11,13 +11,47 @@ const MARGIN: f64 = 5.0;
 /// Height of one model's line in a cell.
 pub(crate) const LINE: f64 = 13.0;
 
-/// One line per model: the interval, the value, and the floor as a tick under it.
-pub(crate) fn cell(axis: Axis, readings: &[Option<Reading>], marks: &[f64]) -> String {
-    let height = LINE * readings.len().max(1) as f64 + 4.0;
-    let mut svg = format!(
-        r#"<svg class="cell" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" aria-hidden="true">"#
+/// The lines behind a column of cells, once per page; cells refer to them by their column.
+pub(crate) fn grids(axes: &[Axis], marks: &[Vec<f64>], n_models: usize) -> String {
+    let height = height(n_models);
+    let mut svg = String::from(
+        r#"<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>"#,
     );
-    gridlines(&mut svg, axis, marks, height);
+    for (column, (axis, marks)) in axes.iter().zip(marks).enumerate() {
+        write!(svg, r#"<g id="grid-{column}">"#).expect("writing to a string");
+        for tick in axis.ticks() {
+            write!(
+                svg,
+                r#"<path class="grid" d="M{:.1} 0V{height}"/>"#,
+                x_of(*axis, tick)
+            )
+            .expect("writing to a string");
+        }
+        for mark in marks {
+            write!(
+                svg,
+                r#"<path class="threshold" d="M{:.1} 0V{height}"/>"#,
+                x_of(*axis, *mark)
+            )
+            .expect("writing to a string");
+        }
+        svg.push_str("</g>");
+    }
+    svg.push_str("</defs></svg>");
+    svg
+}
+
+fn height(n_models: usize) -> f64 {
+    LINE * n_models.max(1) as f64 + 4.0
+}
+
+/// One line per model: the interval, the value, and the floor as a tick under it, over the grid of
+/// `column` (see [`grids`]).
+pub(crate) fn cell(column: usize, axis: Axis, readings: &[Option<Reading>]) -> String {
+    let height = height(readings.len());
+    let mut svg = format!(
+        r##"<svg class="cell" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" aria-hidden="true"><use href="#grid-{column}"/>"##
+    );
     for (model, reading) in readings.iter().enumerate() {
         let y = LINE * (model as f64 + 0.5) + 2.0;
         let Some(reading) = reading else { continue };
@@ -80,25 +114,6 @@ pub(crate) fn header(axis: Axis, marks: &[f64]) -> String {
     svg
 }
 
-fn gridlines(svg: &mut String, axis: Axis, marks: &[f64], height: f64) {
-    for tick in axis.ticks() {
-        write!(
-            svg,
-            r#"<path class="grid" d="M{:.1} 0V{height}"/>"#,
-            x_of(axis, tick)
-        )
-        .expect("writing to a string");
-    }
-    for &mark in marks {
-        write!(
-            svg,
-            r#"<path class="threshold" d="M{:.1} 0V{height}"/>"#,
-            x_of(axis, mark)
-        )
-        .expect("writing to a string");
-    }
-}
-
 fn x_of(axis: Axis, value: f64) -> f64 {
     MARGIN + axis.place(value) * (WIDTH - 2.0 * MARGIN)
 }
@@ -122,11 +137,11 @@ mod tests {
             floor: Some(0.0),
             details: Vec::new(),
         };
-        let svg = cell(axis, &[None, Some(reading)], &[]);
+        let svg = cell(0, axis, &[None, Some(reading)]);
         // 5 + 0.5 · 98 = 54; 5 + 0.25 · 98 = 29.5; beyond the axis sits on its end, 103.
         assert!(svg.contains(r#"cx="54.0" cy="21.5""#), "{svg}");
         assert!(svg.contains(r#"d="M29.5 21.5H103.0""#), "{svg}");
         assert!(svg.contains(r#"class="floor" d="M5.0"#), "{svg}");
-        assert!(cell(axis, &[], &[]).starts_with("<svg"));
+        assert!(cell(0, axis, &[]).starts_with("<svg"));
     }
 }

@@ -106,8 +106,7 @@ impl Measure {
             Self::ComprehensionGain | Self::ProductionGain => "bits explained",
             Self::Fidelity => "share in language",
             Self::Alignment => "retrieval margin",
-            Self::Information => "reference is 1",
-            Self::Cost => "reference is 1",
+            Self::Information | Self::Cost => "reference is 1",
         }
     }
 

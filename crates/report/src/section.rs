@@ -52,7 +52,7 @@ struct Reason {
     verdict: VerdictView,
     /// Models that it holds for, as "A and B"; empty where it holds for all.
     by: String,
-    reason: String,
+    sentence: String,
     memory: Option<String>,
 }
 
@@ -250,7 +250,7 @@ fn reasons(results: &SurveyResults, of_models: &[Option<&LanguageResults>]) -> V
         .map(|(result, names)| Reason {
             verdict: verdict_view(result),
             by: list_unless_all(&names, results.models.len()),
-            reason: result.reason.clone(),
+            sentence: result.reason.clone(),
             memory: memory(result),
         })
         .collect()

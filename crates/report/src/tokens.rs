@@ -23,6 +23,7 @@ struct Context<'a> {
     chat_out: u64,
     models: Vec<ModelView>,
     axis: String,
+    grids: String,
     rows: Vec<RowView>,
     missing: Vec<[String; 3]>,
     registers: &'a [Register],
@@ -95,7 +96,7 @@ pub fn tokens_html(report: &TokensReport) -> Result<String, ReportError> {
                         .to_lowercase()
                     },
                 ),
-                chart: chart::cell(axis, &readings, &[1.0]),
+                chart: chart::cell(0, axis, &readings),
                 models: report
                     .models
                     .iter()
@@ -136,6 +137,7 @@ pub fn tokens_html(report: &TokensReport) -> Result<String, ReportError> {
             })
             .collect(),
         axis: chart::header(axis, &[1.0]),
+        grids: chart::grids(&[axis], &[vec![1.0]], report.models.len()),
         rows,
         missing: missing(report),
         registers: &report.registers,

@@ -25,6 +25,8 @@ pub(crate) struct View {
     pub(crate) n_languages: usize,
     pub(crate) models: Vec<ModelView>,
     pub(crate) columns: Vec<Column>,
+    /// Lines behind the charts, a definition per column.
+    grids: String,
     pub(crate) panel_rows: Vec<PanelRow>,
     pub(crate) languages: Vec<LanguageView>,
     pub(crate) legend: Vec<Legend>,
@@ -121,12 +123,11 @@ pub(crate) struct Legend {
     mark: String,
 }
 
-/// The measures that a page draws, each with its axis and the policy's thresholds on it.
+/// The measures that a page draws, each with its axis.
 #[derive(Clone, Copy)]
 pub(crate) struct Drawn<'a> {
     pub(crate) measures: &'a [Measure],
     pub(crate) axes: &'a [Axis],
-    pub(crate) thresholds: &'a [Vec<f64>],
 }
 
 /// Draws everything that the page shows.
@@ -160,7 +161,6 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
     let drawn = Drawn {
         measures: &measures,
         axes: &axes,
-        thresholds: &thresholds,
     };
     let languages: Vec<LanguageView> = order
         .iter()
@@ -192,6 +192,7 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
             .map(|(i, model)| model_view(results, i, model, &order, &measures))
             .collect(),
         columns,
+        grids: chart::grids(&axes, &thresholds, results.models.len()),
         panel_rows: order
             .iter()
             .map(|lang| panel_row(results, *lang, drawn))
@@ -317,17 +318,31 @@ fn model_view(
         .into_iter()
         .filter(|verdict| *verdict != Verdict::Reference && counts.of_verdict(*verdict) > 0)
         .map(|verdict| {
-            let names: Vec<LanguageLink> = order
+            let mut langs: Vec<Lang> = order
                 .iter()
+                .copied()
                 .filter(|lang| {
                     model
                         .languages
                         .get(lang)
                         .is_some_and(|result| result.verdict == verdict)
                 })
+                .collect();
+            // A long list is cut: the languages with the most speakers stay.
+            let speakers = |lang: &Lang| {
+                results
+                    .languages
+                    .get(lang)?
+                    .speakers
+                    .as_ref()
+                    .map(|speakers| speakers.count)
+            };
+            langs.sort_by_key(|lang| std::cmp::Reverse(speakers(lang)));
+            let names: Vec<LanguageLink> = langs
+                .into_iter()
                 .map(|lang| LanguageLink {
                     code: lang.to_string(),
-                    name: name_of(results, *lang),
+                    name: name_of(results, lang),
                 })
                 .collect();
             Group {
@@ -437,21 +452,17 @@ fn panel_row(results: &SurveyResults, lang: Lang, drawn: Drawn) -> PanelRow {
 
 /// One chart per measure, a line per model.
 pub(crate) fn charts(of_models: &[Option<&LanguageResults>], drawn: Drawn) -> Vec<String> {
-    let Drawn {
-        measures,
-        axes,
-        thresholds,
-    } = drawn;
+    let Drawn { measures, axes } = drawn;
     measures
         .iter()
         .zip(axes)
-        .zip(thresholds)
-        .map(|((measure, axis), marks)| {
+        .enumerate()
+        .map(|(column, (measure, axis))| {
             let readings: Vec<Option<Reading>> = of_models
                 .iter()
                 .map(|result| measure.read(&pooled((*result)?)))
                 .collect();
-            chart::cell(*axis, &readings, marks)
+            chart::cell(column, *axis, &readings)
         })
         .collect()
 }
