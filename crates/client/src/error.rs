@@ -84,6 +84,56 @@ pub enum ClientError {
         /// Bytes there.
         found: u64,
     },
+    /// `HF_ENDPOINT` is not an address.
+    #[error("`{endpoint}` is not the address of a hub (HF_ENDPOINT)")]
+    BadEndpoint {
+        /// The address, without credentials.
+        endpoint: String,
+    },
+    /// The hub refuses.
+    #[error("the hub `{endpoint}` refuses `{repo}` with status {status}: {why}")]
+    Hub {
+        /// `org/name`.
+        repo: String,
+        /// The hub's address.
+        endpoint: String,
+        /// HTTP status.
+        status: u16,
+        /// What that means.
+        why: String,
+    },
+    /// The hub cannot be reached, or stops answering, after all retries.
+    #[error("cannot fetch from the hub `{endpoint}`: {why}")]
+    Unreachable {
+        /// The hub's address.
+        endpoint: String,
+        /// The last failure.
+        why: String,
+    },
+    /// The hub answers with something that cannot be right.
+    #[error("the hub's answer about `{repo}` cannot be used: {why}")]
+    HubAnswer {
+        /// `org/name`.
+        repo: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The repository holds no model that we can read.
+    #[error("no model in `{id}`: {why}")]
+    NoModel {
+        /// The hub id as given.
+        id: String,
+        /// What it holds.
+        why: String,
+    },
+    /// Not in the cache, and the hub must not be asked.
+    #[error("`{id}` is not complete in `{cache}`, and HF_HUB_OFFLINE is set")]
+    Offline {
+        /// The hub id as given.
+        id: String,
+        /// The hub's cache.
+        cache: PathBuf,
+    },
 }
 
 impl Explain for ClientError {
@@ -111,10 +161,29 @@ impl Explain for ClientError {
                 "check the network and the package index, or put the file there by hand: `{}`",
                 place.display()
             )),
-            Self::WrongHash { path, .. } | Self::WrongSize { path, .. } => Some(format!(
-                "delete `{}` and run the same command again",
-                path.display()
+            Self::BadEndpoint { .. } => Some("write it as `https://host`".into()),
+            Self::Hub { status: 401, .. } => Some(
+                "check the spelling; for a private or gated model set HF_TOKEN to a token that may read it"
+                    .into(),
+            ),
+            Self::Hub { status: 403, repo, endpoint, .. } => Some(format!(
+                "accept the model's terms at `{endpoint}/{repo}`, then run the same command again"
             )),
+            Self::Hub { .. } => Some("check the spelling of the id and of the revision".into()),
+            Self::Unreachable { .. } => Some(
+                "run the same command again: what has arrived is kept; a mirror is set with HF_ENDPOINT"
+                    .into(),
+            ),
+            Self::HubAnswer { .. } => Some("check HF_ENDPOINT".into()),
+            Self::NoModel { .. } => Some(
+                "models are folders with config.json and safetensors, or .gguf files".into(),
+            ),
+            Self::Offline { .. } => Some("unset HF_HUB_OFFLINE and run the same command once".into()),
+            Self::WrongHash { path, .. } | Self::WrongSize { path, .. } => Some(if path.exists() {
+                format!("move `{}` away and run the same command again", path.display())
+            } else {
+                "nothing was kept: run the same command again, or look for a mirror that serves another file".into()
+            }),
         }
     }
 }

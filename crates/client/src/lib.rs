@@ -7,12 +7,17 @@
 
 mod builtin;
 mod error;
+mod hub;
 mod installer;
 mod progress;
+mod resolve;
 pub mod settings;
+mod spec;
 
 pub use builtin::{Builtin, Part};
 pub use error::ClientError;
 pub use installer::{Installer, Kind, ORDINARY};
 pub use progress::{OnProgress, Progress};
+pub use resolve::{ModelFiles, resolve};
 pub use settings::{Settings, Token};
+pub use spec::{HubId, ModelSpec};

@@ -43,6 +43,13 @@ pub enum Progress<'a> {
         /// Milliseconds until then.
         wait_ms: u64,
     },
+    /// The hub does not answer: what was fetched earlier is used.
+    FromCache {
+        /// The file or folder.
+        path: &'a Path,
+        /// Why the hub does not answer.
+        why: &'a str,
+    },
     /// The file is in place.
     Ready {
         /// The file.
