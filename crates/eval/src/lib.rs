@@ -1,1 +1,3 @@
-//! The runner: requests to responses, through the run store.
+//! From requests to responses: the runner, and the primitives that read and write JSON lines.
+
+pub mod run;
