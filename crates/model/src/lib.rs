@@ -2,6 +2,9 @@
 
 pub mod backend;
 pub mod checkpoint;
+pub mod encode;
 pub mod scripted;
+pub mod template;
+pub mod tokenizer;
 
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};

@@ -439,7 +439,6 @@ fn dtype_of(type_id: u32) -> Option<Dtype> {
 }
 
 /// Number of a format in the file.
-#[allow(dead_code)]
 pub(crate) fn type_id(dtype: Dtype) -> u32 {
     let known = TYPE_IDS.iter().find(|(_, known)| *known == dtype);
     known.map(|(id, _)| *id).expect("every format has a number")

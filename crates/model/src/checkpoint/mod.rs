@@ -30,6 +30,7 @@ pub(crate) mod mapped;
 pub mod quant;
 mod safetensors;
 mod tensor;
+pub mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -144,6 +145,19 @@ impl Checkpoint {
             license: self.license.clone(),
         }
     }
+}
+
+/// A `config.json` as a [`Config`]; `path` is for messages, `n_tensors` bounds the layers.
+///
+/// # Errors
+/// [`CheckpointError::Architecture`], [`CheckpointError::Setting`],
+/// [`CheckpointError::Unsupported`].
+pub fn config_of_json(
+    path: &Path,
+    json: &serde_json::Value,
+    n_tensors: usize,
+) -> Result<Config, CheckpointError> {
+    hf_config::parse(path, json, None, n_tensors)
 }
 
 /// The two kinds of model paths.

@@ -177,21 +177,26 @@ impl<'a> Vocabulary<'a> {
                 "nothing",
             ));
         };
+        let vocab: Vocab = self.tokens.iter().cloned().zip(0..).collect();
         let mut pairs = Vec::with_capacity(merges.len());
         for (rank, merge) in merges.iter().enumerate() {
-            // A piece may begin with a space only as `Ġ`, so the first space is the separator.
-            let Some((left, right)) = merge.split_once(' ') else {
-                let what = format!("merge {rank}");
+            // A space inside a piece is written `Ġ`, so the first space is the separator.
+            let pair = merge.split_once(' ').filter(|(left, right)| {
+                let union = [*left, *right].concat();
+                [left, right, union.as_str()]
+                    .iter()
+                    .all(|piece| vocab.contains_key(*piece))
+            });
+            let Some((left, right)) = pair else {
                 return Err(damaged(
                     self.path,
-                    &what,
-                    "two pieces",
+                    &format!("merge {rank}"),
+                    "pieces and a union that are tokens",
                     &format!("`{merge}`"),
                 ));
             };
             pairs.push((left.to_owned(), right.to_owned()));
         }
-        let vocab: Vocab = self.tokens.iter().cloned().zip(0..).collect();
         let bpe = BPE::builder()
             .vocab_and_merges(vocab, pairs)
             .ignore_merges(pre.ignore_merges)

@@ -12,7 +12,7 @@ use isogloss_record::files;
 use serde_json::Value;
 use tokenizers::Tokenizer as HfTokenizer;
 
-use super::{Engine, Tokenizer, TokenizerError};
+use super::{Engine, Tokenizer, TokenizerError, merges};
 use crate::checkpoint::hf_config::read_json;
 
 pub(crate) fn open(folder: &Path) -> Result<Tokenizer, TokenizerError> {
@@ -30,6 +30,8 @@ pub(crate) fn open(folder: &Path) -> Result<Tokenizer, TokenizerError> {
         expected: expected.to_owned(),
         found,
     };
+    merges::check(&bytes)
+        .map_err(|found| damaged("the merges", "pieces of the vocabulary", found))?;
     let mut tokenizer = HfTokenizer::from_bytes(&bytes)
         .map_err(|error| damaged("the file", "a tokenizer", error.to_string()))?;
     // A stored limit or padding would change what is measured without a word.

@@ -21,6 +21,7 @@ mod added;
 mod error;
 mod gguf;
 mod hf;
+mod merges;
 mod spm;
 
 use std::collections::BTreeSet;
