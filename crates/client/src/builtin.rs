@@ -101,24 +101,34 @@ impl Builtin {
         on_progress: OnProgress<'_>,
     ) -> Result<PathBuf, ClientError> {
         let place = self.place(settings);
-        if self.is_verified(&place) {
+        if self.is_there(&place, on_progress)? {
             return Ok(place);
         }
         files::create_dir_all(&settings.models_folder())?;
         let lock = lock(&place, on_progress)?;
         // Another process may have brought it while we waited.
-        if !self.is_verified(&place) {
-            if place.exists() {
-                on_progress(Progress::Checking { path: &place });
-                self.verify(&place)?;
-            } else {
-                self.fetch(settings, &place, on_progress)?;
-            }
-            write_stamp(&place, &self.sha256)?;
+        if !self.is_there(&place, on_progress)? {
+            self.fetch(settings, &place, on_progress)?;
+            self.write_stamp(&place);
         }
         drop(lock);
         on_progress(Progress::Ready { path: &place });
         Ok(place)
+    }
+
+    /// Whether the file is in place; `Err` where it is another file. It comes there by a rename,
+    /// so what is there is whole, and looking needs neither the lock nor a folder to write to.
+    fn is_there(&self, place: &Path, on_progress: OnProgress<'_>) -> Result<bool, ClientError> {
+        if self.is_verified(place) {
+            return Ok(true);
+        }
+        if !place.exists() {
+            return Ok(false);
+        }
+        on_progress(Progress::Checking { path: place });
+        self.verify(place)?;
+        self.write_stamp(place);
+        Ok(true)
     }
 
     fn is_verified(&self, place: &Path) -> bool {
@@ -126,6 +136,14 @@ impl Builtin {
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok());
         stamp.is_some() && stamp == Stamp::of(place, &self.sha256).ok()
+    }
+
+    /// A folder that cannot be written to only costs a hash at the next start.
+    fn write_stamp(&self, place: &Path) {
+        let stamp = Stamp::of(place, &self.sha256).ok();
+        if let Some(bytes) = stamp.and_then(|stamp| serde_json::to_vec(&stamp).ok()) {
+            let _ = files::write_atomic(&stamp_path(place), &bytes);
+        }
     }
 
     fn verify(&self, place: &Path) -> Result<(), ClientError> {
@@ -288,12 +306,6 @@ fn stamp_path(place: &Path) -> PathBuf {
     place.with_added_extension("checked")
 }
 
-fn write_stamp(place: &Path, sha256: &str) -> Result<(), ClientError> {
-    let stamp = serde_json::to_vec(&Stamp::of(place, sha256)?)
-        .expect("a struct of a string and two numbers is JSON");
-    Ok(files::write_atomic(&stamp_path(place), &stamp)?)
-}
-
 /// An exclusive lock beside `place`, held until the returned file is dropped.
 pub(crate) fn lock(place: &Path, on_progress: OnProgress<'_>) -> Result<File, ClientError> {
     let path = place.with_added_extension("lock");
@@ -348,12 +360,7 @@ impl<W> Hashing<W> {
 
     /// Lower-case hexadecimal SHA-256 of everything so far.
     pub(crate) fn hex(self) -> String {
-        use std::fmt::Write as _;
-        let mut hex = String::with_capacity(64);
-        for byte in self.hasher.finalize() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
+        format!("{:x}", self.hasher.finalize())
     }
 }
 

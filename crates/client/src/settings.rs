@@ -10,6 +10,8 @@
 //! | `HF_TOKEN` | access token | `$HF_HOME/token`, if there is one |
 //! | `HF_HUB_OFFLINE` | `1`: use what is there, ask no hub | off |
 //!
+//! `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honored by the HTTP library.
+//!
 //! The user cache folder is `$XDG_CACHE_HOME`, else `~/.cache` (`~/Library/Caches` on macOS for
 //! our own files, `%LOCALAPPDATA%` on Windows). An empty variable counts as unset.
 

@@ -117,6 +117,7 @@ impl Download<'_> {
         if total.is_some_and(|total| have > total) {
             have = 0;
         }
+        *resumed = have > 0;
         if total != Some(have) || have == 0 {
             let mut told = Told::default();
             let answer = http.get(self.repo, &self.url, have, &mut |headers| {
@@ -124,9 +125,9 @@ impl Download<'_> {
             });
             let answer = match answer {
                 // Our part and the hub's file do not fit together: start again.
-                Err(Trouble::Passing { why, after }) if have > 0 && why.contains("416") => {
+                Err(Trouble::BeyondEnd) => {
                     file.set_len(0).map_err(local("write"))?;
-                    return Err(Trouble::Passing { why, after });
+                    return Err(Trouble::BeyondEnd);
                 }
                 other => other?,
             };

@@ -24,6 +24,8 @@ pub(crate) enum Trouble {
         why: String,
         after: Option<Duration>,
     },
+    /// The file is shorter than where we want to go on: the part that we have is not its.
+    BeyondEnd,
     /// It will not.
     Final(ClientError),
 }
@@ -132,7 +134,7 @@ impl<'a> Http<'a> {
                 "the token has no access, or the model's terms are not accepted yet",
             ),
             404 => self.refused(repo, status, "no such repository, revision or file"),
-            416 => passing("range not satisfiable"),
+            416 => Trouble::BeyondEnd,
             408 | 425 | 429 => passing("busy"),
             500..=599 => passing("server error"),
             _ => self.refused(repo, status, "an answer that we do not expect"),
@@ -170,6 +172,10 @@ impl<'a> Http<'a> {
                 Ok(value) => return Ok(value),
                 Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Passing { why, after }) => (why, after),
+                Err(Trouble::BeyondEnd) => (
+                    "the hub answers 416 (range not satisfiable)".to_owned(),
+                    None,
+                ),
             };
             if position > reached {
                 reached = position;

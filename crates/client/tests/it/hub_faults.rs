@@ -122,6 +122,27 @@ fn a_spoiled_part_is_noticed_and_fetched_again() {
 }
 
 #[test]
+fn a_whole_part_of_an_earlier_run_is_checked_too() {
+    let (_home, server, settings) = faulty(|_, _| None);
+    let blobs = settings.hub_cache.join("models--org--tiny/blobs");
+    files::create_dir_all(&blobs).unwrap();
+    let part = blobs.join(format!("{}.incomplete", mock::sha256(&mock::weights())));
+
+    let mut spoiled = mock::weights();
+    spoiled[7] ^= 1;
+    files::write_atomic(&part, &spoiled).unwrap();
+    arrives(&settings);
+    assert_eq!(ranges(&server), [None]);
+
+    std::fs::remove_dir_all(&settings.hub_cache).unwrap();
+    files::create_dir_all(&blobs).unwrap();
+    files::write_atomic(&part, &mock::weights()).unwrap();
+    arrives(&settings);
+    // Nothing was left to ask for.
+    assert_eq!(ranges(&server), [None]);
+}
+
+#[test]
 fn a_wrong_hash_is_an_error_and_nothing_stays() {
     let (_home, server, settings) = faulty(|_, request| {
         let mut wrong = mock::weights();
