@@ -188,7 +188,7 @@ impl Measure {
                     (
                         "usable context",
                         Some(format!(
-                            "{} tokens",
+                            "{} reference tokens",
                             count(r.usable_context.max(0.0) as u64)
                         )),
                     ),

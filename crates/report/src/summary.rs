@@ -52,7 +52,7 @@ pub fn line_in_words(model: &ModelResults) -> String {
     let provisional = model
         .languages
         .values()
-        .filter(|language| language.provisional)
+        .filter(|language| language.provisional && language.verdict != Verdict::Reference)
         .count();
     match provisional {
         0 => {}

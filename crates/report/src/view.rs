@@ -271,11 +271,11 @@ fn measured(results: &SurveyResults) -> Vec<Measure> {
     Measure::ALL.into_iter().filter(has).collect()
 }
 
-/// Thresholds of the policy that lie on a measure's axis.
+/// Thresholds of the policy that lie on a measure's axis, by their names in `packs/policies`.
 fn thresholds(measure: Measure, policy: &PolicyStamp) -> Vec<f64> {
     let names: &[&str] = match measure {
-        Measure::Comprehension | Measure::Production => &["theta", "kappa"],
-        Measure::Fidelity => &["fidelity_served", "fidelity", "fidelity_not_served"],
+        Measure::Comprehension | Measure::Production => &["kappa"],
+        Measure::Fidelity => &["fidelity", "fidelity_not_served"],
         _ => &[],
     };
     names

@@ -167,3 +167,36 @@ fn all_languages_of_the_world_fit_on_a_page() {
     assert!(html.len() < 9_000_000, "{} bytes", html.len());
     crate::run::keep_to_look_at("atlas-440.html", html.as_bytes());
 }
+
+#[test]
+fn a_small_page_is_golden() {
+    // Two languages and one model: every template, whole, without the style, the script and the land.
+    let mut results = fixture::survey();
+    results.models.truncate(1);
+    let keep = [fixture::lang("eng"), fixture::lang("arb")];
+    results.languages.retain(|lang, _| keep.contains(lang));
+    results.models[0]
+        .languages
+        .retain(|lang, _| keep.contains(lang));
+    let html = atlas_html(&results, Some(&fixture::run_info(&results)), &SAMPLES).unwrap();
+    insta::assert_snapshot!("small_page", without_bulk(&html));
+}
+
+/// The page without the contents of style, script and the land's outline.
+pub(crate) fn without_bulk(html: &str) -> String {
+    let mut text = html.to_owned();
+    for (start, end) in [
+        ("<style>", "</style>"),
+        ("<script>", "</script>"),
+        ("<path class=\"land\" d=\"", "\"/>"),
+    ] {
+        let mut from = 0;
+        while let Some(at) = text[from..].find(start) {
+            let inside = from + at + start.len();
+            let close = inside + text[inside..].find(end).unwrap();
+            text.replace_range(inside..close, "…");
+            from = inside;
+        }
+    }
+    text
+}

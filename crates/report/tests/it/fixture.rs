@@ -99,9 +99,9 @@ pub(crate) fn survey() -> SurveyResults {
             version: 1,
             edited: false,
             thresholds: BTreeMap::from([
-                ("theta".into(), 0.30),
+                ("kappa".into(), 0.30),
                 ("gain_above_floor".into(), 0.15),
-                ("fidelity_served".into(), 0.95),
+                ("fidelity".into(), 0.95),
                 ("fidelity_not_served".into(), 0.5),
             ]),
         },
