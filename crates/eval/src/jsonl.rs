@@ -70,9 +70,9 @@ impl Explain for LineError {
         match self {
             Self::Io { .. } => None,
             Self::NotUtf8 { .. } => Some("convert the file to UTF-8".into()),
-            Self::NotAnObject { .. } => {
-                Some("one JSON object per line, for example {\"id\": 1, \"text\": \"kaixo\"}".into())
-            }
+            Self::NotAnObject { .. } => Some(
+                "one JSON object per line, for example {\"id\": 1, \"text\": \"kaixo\"}".into(),
+            ),
             Self::Field { hint, .. } => hint.clone(),
         }
     }
@@ -83,14 +83,21 @@ pub fn read(reader: impl BufRead, file: &str) -> Result<Vec<Line>, LineError> {
     let mut lines = Vec::new();
     for (index, bytes) in reader.split(b'\n').enumerate() {
         let number = index + 1;
-        let bytes = bytes.map_err(|source| LineError::Io { file: file.to_owned(), source })?;
+        let bytes = bytes.map_err(|source| LineError::Io {
+            file: file.to_owned(),
+            source,
+        })?;
         let text = std::str::from_utf8(&bytes).map_err(|error| LineError::NotUtf8 {
             file: file.to_owned(),
             line: number,
             byte: bytes[error.valid_up_to()],
             column: error.valid_up_to() + 1,
         })?;
-        let text = if index == 0 { text.trim_start_matches('\u{feff}') } else { text };
+        let text = if index == 0 {
+            text.trim_start_matches('\u{feff}')
+        } else {
+            text
+        };
         if text.trim().is_empty() {
             continue;
         }
@@ -116,17 +123,27 @@ fn problem(text: &str, error: &serde_json::Error) -> String {
 }
 
 /// Writes one object as a line.
-pub fn write(writer: &mut dyn Write, fields: &Map<String, Value>, file: &str) -> Result<(), LineError> {
+pub fn write(
+    writer: &mut dyn Write,
+    fields: &Map<String, Value>,
+    file: &str,
+) -> Result<(), LineError> {
     serde_json::to_writer(&mut *writer, fields)
         .map_err(io::Error::from)
         .and_then(|()| writer.write_all(b"\n"))
-        .map_err(|source| LineError::Io { file: file.to_owned(), source })
+        .map_err(|source| LineError::Io {
+            file: file.to_owned(),
+            source,
+        })
 }
 
 impl Line {
     /// The `id` field as it was given; the line's number where there is none.
     pub fn id(&self) -> Value {
-        self.fields.get("id").cloned().unwrap_or_else(|| self.number.into())
+        self.fields
+            .get("id")
+            .cloned()
+            .unwrap_or_else(|| self.number.into())
     }
 
     /// A text field; `None` if it is absent, an error if it is something else.
@@ -134,7 +151,10 @@ impl Line {
         match self.fields.get(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(self.error(file, format!("`{field}` must be a string, found {}", kind(other)))),
+            Some(other) => Err(self.error(
+                file,
+                format!("`{field}` must be a string, found {}", kind(other)),
+            )),
         }
     }
 
@@ -145,12 +165,22 @@ impl Line {
         };
         serde_json::from_value(value.clone())
             .map(Some)
-            .map_err(|_| self.error(file, "`token_ids` must be an array of non-negative integers".to_owned()))
+            .map_err(|_| {
+                self.error(
+                    file,
+                    "`token_ids` must be an array of non-negative integers".to_owned(),
+                )
+            })
     }
 
     /// An error at this line.
     pub(crate) fn error(&self, file: &str, problem: String) -> LineError {
-        LineError::Field { file: file.to_owned(), line: self.number, problem, hint: None }
+        LineError::Field {
+            file: file.to_owned(),
+            line: self.number,
+            problem,
+            hint: None,
+        }
     }
 
     /// An answer: the id, the fields that the command does not know, then the answer's own fields.
@@ -186,13 +216,20 @@ mod tests {
 
     #[test]
     fn order_blank_lines_and_a_torn_end_of_line() {
-        let text = "\u{feff}{\"id\":\"b\",\"text\":\"สวัสดี\",\"z\":1,\"a\":2}\r\n\n{\"text\":\"नमस्ते\"}";
+        let text =
+            "\u{feff}{\"id\":\"b\",\"text\":\"สวัสดี\",\"z\":1,\"a\":2}\r\n\n{\"text\":\"नमस्ते\"}";
         let lines = read(text.as_bytes(), "f").unwrap();
         assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].fields.keys().collect::<Vec<_>>(), ["id", "text", "z", "a"]);
+        assert_eq!(
+            lines[0].fields.keys().collect::<Vec<_>>(),
+            ["id", "text", "z", "a"]
+        );
         assert_eq!((lines[1].number, lines[1].id()), (3, 3.into()));
         let answer = lines[0].answer(&["text"], vec![("n", 5.into())]);
-        assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"id":"b","z":1,"a":2,"n":5}"#);
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"id":"b","z":1,"a":2,"n":5}"#
+        );
     }
 
     #[test]
@@ -201,10 +238,22 @@ mod tests {
             let error = read(bytes, "in.jsonl").unwrap_err().to_string();
             assert!(error.contains(want), "`{error}` should contain `{want}`");
         };
-        check(b"{\"a\":1}\n[1]\n", "`in.jsonl` line 2 is not a JSON object: found an array");
-        check(b"{\"a\":\"\xff\"}", "line 1 is not UTF-8: byte 0xff at column 7");
+        check(
+            b"{\"a\":1}\n[1]\n",
+            "`in.jsonl` line 2 is not a JSON object: found an array",
+        );
+        check(
+            b"{\"a\":\"\xff\"}",
+            "line 1 is not UTF-8: byte 0xff at column 7",
+        );
         check(b"{\"a\":", "line 1 is not a JSON object: EOF");
         let lines = read(&b"{\"text\":7}"[..], "in.jsonl").unwrap();
-        assert!(lines[0].text("text", "in.jsonl").unwrap_err().to_string().contains("found a number"));
+        assert!(
+            lines[0]
+                .text("text", "in.jsonl")
+                .unwrap_err()
+                .to_string()
+                .contains("found a number")
+        );
     }
 }

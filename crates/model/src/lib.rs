@@ -1,10 +1,16 @@
 //! Models: the [`Backend`] port that every model answers through, and the native engine.
 
+mod arch;
 pub mod backend;
 pub mod checkpoint;
 pub mod encode;
+pub mod engine;
+mod kernel;
+mod sample;
 pub mod scripted;
 pub mod template;
 pub mod tokenizer;
 
+pub use arch::{ModelError, TensorSource};
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};
+pub use kernel::Isa;

@@ -21,8 +21,12 @@ pub fn generate(
     settings: &RunSettings<'_>,
     sink: Sink<'_>,
 ) -> Result<Usage, PrimitiveError> {
-    let request =
-        |line: &Line| Ok(Request::Generate { prompt: prompt(line, file)?, sampling: sampling.clone() });
+    let request = |line: &Line| {
+        Ok(Request::Generate {
+            prompt: prompt(line, file)?,
+            sampling: sampling.clone(),
+        })
+    };
     answer_all(backend, lines, file, settings, request, answer, sink)
 }
 
@@ -30,20 +34,33 @@ fn prompt(line: &Line, file: &str) -> Result<Prompt, LineError> {
     match (line.text("prompt", file)?, line.fields.get("messages")) {
         (Some(text), None) => Ok(Prompt::Text(text.to_owned())),
         (None, Some(messages)) => {
-            let messages: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
-                line.error(file, format!("`messages` must be a list of {{\"role\", \"content\"}}: {error}"))
-            })?;
+            let messages: Vec<Message> =
+                serde_json::from_value(messages.clone()).map_err(|error| {
+                    line.error(
+                        file,
+                        format!("`messages` must be a list of {{\"role\", \"content\"}}: {error}"),
+                    )
+                })?;
             if messages.is_empty() {
                 return Err(line.error(file, "`messages` is empty".to_owned()));
             }
             Ok(Prompt::Chat(messages))
         }
-        _ => Err(line.error(file, "expected `prompt` or `messages`, and only one of these".to_owned())),
+        _ => Err(line.error(
+            file,
+            "expected `prompt` or `messages`, and only one of these".to_owned(),
+        )),
     }
 }
 
 fn answer(line: &Line, _: &Encoded, response: Response) -> Map<String, Value> {
-    let Response::Generate { token_ids, text, logprobs, finish_reason } = response else {
+    let Response::Generate {
+        token_ids,
+        text,
+        logprobs,
+        finish_reason,
+    } = response
+    else {
         unreachable!("a generate request is answered by a generation");
     };
     let finish_reason = serde_json::to_value(finish_reason).expect("a plain value");

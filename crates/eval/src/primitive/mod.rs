@@ -49,13 +49,17 @@ fn answer_all(
 ) -> Result<Usage, PrimitiveError> {
     let mut jobs = Vec::with_capacity(lines.len());
     for line in lines {
-        let job = backend.encode(&request(line)?).map_err(|error| at(line, file, &error))?;
+        let job = backend
+            .encode(&request(line)?)
+            .map_err(|error| at(line, file, &error))?;
         jobs.push(job);
     }
     let mut usage = Usage::default();
     for (lines, jobs) in lines.chunks(CHUNK).zip(jobs.chunks(CHUNK)) {
         let mut answers: Vec<Option<Response>> = vec![None; jobs.len()];
-        usage += backend.run(jobs, settings, &mut |i, response| answers[i] = Some(response))?;
+        usage += backend.run(jobs, settings, &mut |i, response| {
+            answers[i] = Some(response)
+        })?;
         for ((line, job), response) in lines.iter().zip(jobs).zip(answers) {
             let response = response.expect("a backend answers every job of a successful call");
             sink(answer(line, job, response))?;

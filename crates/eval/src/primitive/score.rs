@@ -21,7 +21,15 @@ pub fn score(
     settings: &RunSettings<'_>,
     sink: Sink<'_>,
 ) -> Result<Usage, PrimitiveError> {
-    answer_all(backend, lines, file, settings, |line| request(line, file), answer, sink)
+    answer_all(
+        backend,
+        lines,
+        file,
+        settings,
+        |line| request(line, file),
+        answer,
+        sink,
+    )
 }
 
 fn request(line: &Line, file: &str) -> Result<Request, LineError> {
@@ -35,7 +43,12 @@ fn request(line: &Line, file: &str) -> Result<Request, LineError> {
         span: Span::All,
         pool: false,
     };
-    let empty = |field: &str| line.error(file, format!("`{field}` is empty: there is nothing to score"));
+    let empty = |field: &str| {
+        line.error(
+            file,
+            format!("`{field}` is empty: there is nothing to score"),
+        )
+    };
     match (text, context, continuation, token_ids) {
         (Some(""), None, None, None) => Err(empty("text")),
         (Some(text), None, None, None) => Ok(score(Prompt::Text(String::new()), text)),
@@ -54,12 +67,25 @@ fn request(line: &Line, file: &str) -> Result<Request, LineError> {
 }
 
 fn answer(line: &Line, job: &Encoded, response: Response) -> Map<String, Value> {
-    let (Encoded::Score { token_ids, n_context, .. }, Response::Score { logprobs, greedy, .. }) = (job, response)
+    let (
+        Encoded::Score {
+            token_ids,
+            n_context,
+            ..
+        },
+        Response::Score {
+            logprobs, greedy, ..
+        },
+    ) = (job, response)
     else {
         unreachable!("a score request is answered by a score");
     };
     let scored = &logprobs[*n_context..];
-    let loglikelihood: f64 = scored.iter().flatten().map(|&logprob| f64::from(logprob)).sum();
+    let loglikelihood: f64 = scored
+        .iter()
+        .flatten()
+        .map(|&logprob| f64::from(logprob))
+        .sum();
     let bits_per_byte = n_bytes(line)
         .filter(|&n_bytes| n_bytes > 0)
         .map(|n_bytes| -loglikelihood / std::f64::consts::LN_2 / n_bytes as f64);
@@ -84,6 +110,10 @@ fn n_bytes(line: &Line) -> Option<usize> {
         return Some(text.len());
     }
     let context = field("context")?;
-    let n_moved = if context.trim_end().is_empty() { 0 } else { context.len() - context.trim_end().len() };
+    let n_moved = if context.trim_end().is_empty() {
+        0
+    } else {
+        context.len() - context.trim_end().len()
+    };
     Some(field("continuation")?.len() + n_moved)
 }

@@ -20,7 +20,10 @@ pub fn tokenize(
         };
         let ids = tokenizer.tokenize(text);
         let pieces = tokenizer.pieces(&ids);
-        sink(line.answer(&["text"], vec![("token_ids", ids.into()), ("pieces", pieces.into())]))?;
+        sink(line.answer(
+            &["text"],
+            vec![("token_ids", ids.into()), ("pieces", pieces.into())],
+        ))?;
     }
     Ok(())
 }

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod checkpoints;
+mod engine;
 mod files;
 mod hostile;
 mod quantization;
+mod real;
+mod reference;
 mod requests;
+mod tiny;
 mod tokenizers;

@@ -1,0 +1,17 @@
+//! The decoders: weights in kernel layout, and one explicit forward pass per block.
+//!
+//! ```text
+//! Checkpoint -> Weights (checked, packed) -> forward(batch of token rows, key/value segments)
+//! ```
+//! Llama, Qwen 2, Qwen 3 and Gemma 3 are one block with switches (biases, head norms, post norms,
+//! windows): [`crate::checkpoint::Config`] says which, so a family costs no code of its own here.
+
+pub(crate) mod attention;
+pub(crate) mod forward;
+pub(crate) mod kv;
+mod rope;
+mod weights;
+
+pub(crate) use rope::Rope;
+pub(crate) use weights::{Block, Weights};
+pub use weights::{ModelError, TensorSource};

@@ -1,0 +1,137 @@
+//! Rotary position embedding: frequencies, their stretching, and the rotation of a head.
+
+use crate::checkpoint::{Config, RopePairing, RopeScaling};
+
+/// Cosines and sines of one base, for positions `0..n_positions`.
+#[derive(Debug)]
+pub(crate) struct Rope {
+    frequencies: Vec<f32>,
+    pairing: RopePairing,
+    /// `[position][2][d_head / 2]`: cosines, then sines.
+    table: Vec<f32>,
+}
+
+impl Rope {
+    /// The tables of full-attention layers.
+    pub(crate) fn global(config: &Config) -> Self {
+        Self::new(config, config.rope_theta, &config.rope_scaling)
+    }
+
+    /// The tables of sliding-window layers: their own base, never stretched.
+    pub(crate) fn local(config: &Config) -> Self {
+        match config.rope_theta_local {
+            Some(theta) => Self::new(config, theta, &RopeScaling::None),
+            None => Self::global(config),
+        }
+    }
+
+    fn new(config: &Config, theta: f64, scaling: &RopeScaling) -> Self {
+        Self {
+            frequencies: frequencies(config.d_head, theta, scaling),
+            pairing: config.rope_pairing,
+            table: Vec::new(),
+        }
+    }
+
+    /// Makes sure that positions below `n` can be rotated.
+    pub(crate) fn extend_to(&mut self, n: usize) {
+        let half = self.frequencies.len();
+        let have = self.table.len() / (2 * half).max(1);
+        if n <= have {
+            return;
+        }
+        // Doubling: a sequence that grows token by token does not rebuild each time.
+        for position in have..n.max(2 * have).max(256) {
+            // The angle is rounded to f32 as the reference implementations do.
+            let angles = self
+                .frequencies
+                .iter()
+                .map(|f| f64::from(position as f32 * f));
+            let (cos, sin): (Vec<f32>, Vec<f32>) =
+                angles.map(|a| (a.cos() as f32, a.sin() as f32)).unzip();
+            self.table.extend(cos);
+            self.table.extend(sin);
+        }
+    }
+
+    /// Rotates one head (`d_head` values) in place to `position`.
+    pub(crate) fn rotate(&self, head: &mut [f32], position: usize) {
+        let half = self.frequencies.len();
+        let (cos, sin) = self.table[position * 2 * half..(position + 1) * 2 * half].split_at(half);
+        match self.pairing {
+            RopePairing::Halves => {
+                let (first, second) = head.split_at_mut(half);
+                for (((a, b), c), s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+                }
+            }
+            RopePairing::Neighbors => {
+                for ((pair, c), s) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
+                    (pair[0], pair[1]) = (pair[0] * c - pair[1] * s, pair[1] * c + pair[0] * s);
+                }
+            }
+        }
+    }
+}
+
+/// Radians per position of each pair of dimensions: `θ^(−2i/d)`, stretched.
+///
+/// Source: Su et al. 2021, arXiv:2104.09864; Llama 3.1's reference code for its smooth stretching.
+fn frequencies(d_head: usize, theta: f64, scaling: &RopeScaling) -> Vec<f32> {
+    let plain = (0..d_head / 2).map(|i| (1.0 / theta.powf(2.0 * i as f64 / d_head as f64)) as f32);
+    match scaling {
+        RopeScaling::None => plain.collect(),
+        RopeScaling::Linear { factor } => plain.map(|f| (f64::from(f) / factor) as f32).collect(),
+        RopeScaling::Factors(factors) => plain
+            .enumerate()
+            .map(|(i, f)| f / factors.get(i).copied().unwrap_or(1.0))
+            .collect(),
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_context_length,
+        } => {
+            let original = *original_context_length as f64;
+            let stretch = |f: f32| {
+                let f = f64::from(f);
+                let turns = original * f / (2.0 * std::f64::consts::PI);
+                // Turns within the original context: few are stretched, many are kept.
+                let keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                    .clamp(0.0, 1.0);
+                ((1.0 - keep) * f / factor + keep * f) as f32
+            };
+            plain.map(stretch).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_frequencies_are_powers_of_the_base() {
+        // d = 4, θ = 10000: 10000^0 = 1, 10000^(−1/2) = 0.01
+        let f = frequencies(4, 10_000.0, &RopeScaling::None);
+        assert!(
+            (f[0] - 1.0).abs() < 1e-9 && (f[1] - 0.01).abs() < 1e-9,
+            "{f:?}"
+        );
+    }
+
+    #[test]
+    fn llama3_keeps_fast_pairs_and_divides_slow_ones() {
+        // original 8192, low 1, high 4: the fast pair turns 8192 / 2π = 1304 times (kept);
+        // the slow one 8192 · 1e-4 / 2π = 0.13 times (divided by 8).
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_context_length: 8192,
+        };
+        let f = frequencies(4, 1e8, &scaling);
+        assert!((f[0] - 1.0).abs() < 1e-7, "{f:?}");
+        assert!((f[1] - 1e-4 / 8.0).abs() < 1e-10, "{f:?}");
+    }
+}

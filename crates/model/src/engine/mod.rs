@@ -1,0 +1,214 @@
+//! The native engine: a decoder of our own behind the [`Backend`] port.
+//!
+//! ```text
+//! path -> checkpoint -> Network (packed weights, threads, computed prefixes)
+//!      -> tokenizer, chat template -> encode
+//! jobs in token ids -> sequences -> tree of segments -> batches of rows -> output layer -> answers
+//! ```
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use isogloss_model::engine::{Engine, EngineOptions};
+//! use isogloss_model::{Backend, RunSettings};
+//! use isogloss_record::{Prompt, Request, Span};
+//!
+//! let engine = Engine::open("smollm2.gguf".as_ref(), "smollm2", &EngineOptions::default())?;
+//! let job = engine.encode(&Request::Score {
+//!     context: Prompt::Text("The capital of France is".into()),
+//!     continuation: " Paris".into(),
+//!     span: Span::Continuation,
+//!     pool: false,
+//! })?;
+//! let cancel = AtomicBool::new(false);
+//! let settings = RunSettings { batch_size: 8, share_prefixes: true, cancel: &cancel };
+//! engine.run(&[job], &settings, &mut |i, answer| assert!(i == 0, "{answer:?}"))?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod core;
+mod generate;
+mod network;
+mod output;
+mod tree;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
+
+pub use network::{EngineOptions, LoadError, Network};
+
+use crate::backend::{Backend, BackendError, Capabilities, RunSettings};
+use crate::checkpoint::{Checkpoint, CheckpointError, Config};
+use crate::encode::Encoder;
+use crate::template::{ChatTemplate, TemplateError};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+/// A model on this machine.
+pub struct Engine {
+    fingerprint: Fingerprint,
+    config: Config,
+    tokenizer: Option<Tokenizer>,
+    template: Option<ChatTemplate>,
+    eos_ids: Vec<u32>,
+    network: Network,
+}
+
+/// Why a model could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The model's files.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Its chat template.
+    #[error("the chat template of `{name}` cannot be used")]
+    Template {
+        /// Name of the model.
+        name: String,
+        /// What is wrong with it.
+        source: TemplateError,
+    },
+    /// Its weights.
+    #[error("`{name}` cannot be loaded")]
+    Load {
+        /// Name of the model.
+        name: String,
+        /// What is wrong.
+        source: LoadError,
+    },
+}
+
+impl Explain for EngineError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Checkpoint(error) => error.hint(),
+            Self::Tokenizer(error) => error.hint(),
+            Self::Template { source, .. } => source.hint(),
+            Self::Load { .. } => {
+                Some("the files may be damaged: fetch them again and compare their hashes".into())
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Opens a `.gguf` file or a Hugging Face folder. A folder without a tokenizer opens, and
+    /// answers only what is given in token ids.
+    ///
+    /// `name` is what the user calls the model.
+    ///
+    /// # Errors
+    /// One error that says what, where, expected and found.
+    pub fn open(path: &Path, name: &str, options: &EngineOptions) -> Result<Self, EngineError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let config = checkpoint.config.clone();
+        let tokenizer = Tokenizer::open_if_any(path)?;
+        let template = match &tokenizer {
+            Some(tokenizer) => {
+                tokenizer.check_fits(config.vocab_size)?;
+                ChatTemplate::of(tokenizer).map_err(|source| EngineError::Template {
+                    name: name.to_owned(),
+                    source,
+                })?
+            }
+            None => None,
+        };
+        let bos = match &tokenizer {
+            Some(tokenizer) => tokenizer.added_bos(),
+            None => config.bos_id,
+        };
+        let checkpoint = Arc::new(checkpoint);
+        let network =
+            Network::load(&config, checkpoint.clone(), name, bos, options).map_err(|source| {
+                EngineError::Load {
+                    name: name.to_owned(),
+                    source,
+                }
+            })?;
+        let fingerprint = network.install(|| checkpoint.fingerprint(name));
+        let mut eos_ids = config.eos_ids.clone();
+        eos_ids.extend(tokenizer.iter().flat_map(Tokenizer::eos_ids));
+        Ok(Self {
+            fingerprint,
+            config,
+            tokenizer,
+            template,
+            eos_ids,
+            network,
+        })
+    }
+
+    /// Shape and settings of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its tokenizer, if it has one.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// The decoder, for work in token ids.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+impl Backend for Engine {
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            logprobs: true,
+            hidden_states: true,
+            chat: self.template.is_some(),
+        }
+    }
+
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, BackendError> {
+        match &self.tokenizer {
+            Some(tokenizer) => Ok(tokenizer.tokenize(text)),
+            None => Err(BackendError::Unsupported {
+                model: self.fingerprint.name.clone(),
+                what: "encode text: it has no tokenizer".into(),
+            }),
+        }
+    }
+
+    fn encode(&self, request: &Request) -> Result<Encoded, BackendError> {
+        let encoder = Encoder {
+            model: &self.fingerprint.name,
+            tokenizer: self.tokenizer.as_ref(),
+            template: self.template.as_ref(),
+            n_vocab: self.config.vocab_size,
+            context_length: self.config.context_length,
+            bos: self
+                .tokenizer
+                .as_ref()
+                .map_or(self.config.bos_id, Tokenizer::bos),
+        };
+        encoder.encode(request)
+    }
+
+    fn run(
+        &self,
+        jobs: &[Encoded],
+        settings: &RunSettings<'_>,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError> {
+        let text_of = |ids: &[u32]| match &self.tokenizer {
+            Some(tokenizer) => tokenizer.decode(ids),
+            None => String::new(),
+        };
+        self.network
+            .run(jobs, settings, &self.eos_ids, &text_of, on_response)
+    }
+}

@@ -1,0 +1,122 @@
+//! A decoder in memory: token ids in, answers out, no text.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use isogloss_record::{Encoded, Response, Usage};
+
+use super::core::{Core, State};
+use super::generate::Stops;
+use crate::arch::forward::Decoder;
+use crate::arch::kv::KvShape;
+use crate::arch::{ModelError, TensorSource, Weights};
+use crate::backend::{BackendError, RunSettings};
+use crate::checkpoint::Config;
+use crate::kernel::Isa;
+
+/// How an engine uses the machine; nothing here changes a number.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Threads; `None`: as many as the machine has processors.
+    pub threads: Option<NonZeroUsize>,
+    /// Bytes of computed prefixes that are kept from call to call.
+    pub cache_bytes: usize,
+    /// Instruction set; `None`: the best that the processor has.
+    pub isa: Option<Isa>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            cache_bytes: 512 << 20,
+            isa: None,
+        }
+    }
+}
+
+/// A decoder in memory with its threads, buffers and computed prefixes: token ids in, answers out.
+pub struct Network {
+    core: Core,
+    state: Mutex<State>,
+}
+
+impl Network {
+    /// Packs the weights of `source`.
+    ///
+    /// `bos` is the id that the tokenizer puts first: it is left out of pooled means.
+    pub fn load(
+        config: &Config,
+        source: Arc<dyn TensorSource>,
+        name: &str,
+        bos: Option<u32>,
+        options: &EngineOptions,
+    ) -> Result<Self, LoadError> {
+        let n_threads = options.threads.map_or(0, NonZeroUsize::get);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .thread_name(|i| format!("engine-{i}"))
+            .build()?;
+        let weights = pool.install(|| Weights::load(config, source))?;
+        let isa = options
+            .isa
+            .filter(|isa| Isa::available().contains(isa))
+            .unwrap_or_else(Isa::detect);
+        let decoder = Decoder {
+            kv: KvShape::new(config),
+            config: config.clone(),
+            weights,
+            isa,
+        };
+        let state = Mutex::new(State::new(&decoder));
+        let core = Core {
+            decoder,
+            name: name.to_owned(),
+            bos,
+            cache_bytes: options.cache_bytes,
+            pool,
+        };
+        Ok(Self { core, state })
+    }
+
+    /// Runs `f` on the threads of this network.
+    pub(super) fn install<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        self.core.pool.install(f)
+    }
+
+    /// Answers jobs in token ids; see [`crate::Backend::run`].
+    ///
+    /// `eos` are the ids that end a generation, `text_of` turns generated ids into text.
+    pub fn run(
+        &self,
+        jobs: &[Encoded],
+        settings: &RunSettings<'_>,
+        eos: &[u32],
+        text_of: &dyn Fn(&[u32]) -> String,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError> {
+        // A state that a panic left behind holds half-computed segments.
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(|poisoned: PoisonError<_>| {
+                let mut state = poisoned.into_inner();
+                *state = State::new(&self.core.decoder);
+                state
+            });
+        let stops = Stops { eos, text_of };
+        self.core
+            .run(&mut state, jobs, settings, &stops, on_response)
+    }
+}
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The weights do not fit.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The threads could not be started.
+    #[error("cannot start the threads of the engine")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
