@@ -14,7 +14,11 @@ use super::{Checkpoint, CheckpointError, Entry, commonest_dtype, layout, quant};
 
 /// Opens a GGUF file. Shapes are not yet compared with the settings.
 pub(crate) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let file = MappedFile::open(path)?;
+    of_file(MappedFile::open(path)?)
+}
+
+pub(crate) fn of_file(file: MappedFile) -> Result<Checkpoint, CheckpointError> {
+    let path = file.path.as_path();
     let gguf = gguf::parse(file.bytes(), path)?;
     let metadata = Metadata {
         path,

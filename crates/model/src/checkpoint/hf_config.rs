@@ -38,23 +38,37 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     } else {
         None
     };
-    let mut files = Vec::new();
-    let mut tensors = BTreeMap::new();
-    for weights in safetensors::weight_files(folder)? {
-        let file = MappedFile::open(&weights)?;
-        safetensors::add_tensors(&file, files.len(), &tensor_name, &mut tensors)?;
-        files.push(file);
+    let mut weights = Vec::new();
+    for file in safetensors::weight_files(folder)? {
+        weights.push(MappedFile::open(&file)?);
     }
-    let config = parse(&path, &json, generation.as_ref(), tensors.len())?;
+    let mut checkpoint = of_files(folder, &path, &json, generation.as_ref(), weights)?;
+    checkpoint.license = license(folder);
     for name in SETTINGS_FILES {
         let path = folder.join(name);
         if path.is_file() {
-            files.push(MappedFile::open(&path)?);
+            checkpoint.files.push(MappedFile::open(&path)?);
         }
     }
+    Ok(checkpoint)
+}
+
+/// Settings and weights; `path` is that of the settings, for messages.
+pub(crate) fn of_files(
+    folder: &Path,
+    path: &Path,
+    json: &Value,
+    generation: Option<&Value>,
+    files: Vec<MappedFile>,
+) -> Result<Checkpoint, CheckpointError> {
+    let mut tensors = BTreeMap::new();
+    for (file_idx, file) in files.iter().enumerate() {
+        safetensors::add_tensors(file, file_idx, &tensor_name, &mut tensors)?;
+    }
+    let config = parse(path, json, generation, tensors.len())?;
     Ok(Checkpoint {
         config,
-        license: license(folder),
+        license: None,
         path: folder.to_owned(),
         quantization: commonest_dtype(&tensors),
         files,

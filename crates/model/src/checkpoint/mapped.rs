@@ -11,8 +11,14 @@ use memmap2::Mmap;
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     pub(crate) path: PathBuf,
-    /// `None` for an empty file, which cannot be mapped.
-    map: Option<Mmap>,
+    contents: Contents,
+}
+
+#[derive(Debug)]
+enum Contents {
+    Mapped(Mmap),
+    /// An empty file, which cannot be mapped, or a model that was never on disk.
+    Owned(Vec<u8>),
 }
 
 impl MappedFile {
@@ -20,10 +26,7 @@ impl MappedFile {
         let file = File::open(path).map_err(FileError::at("open", path))?;
         let n_bytes = file.metadata().map_err(FileError::at("open", path))?.len();
         if n_bytes == 0 {
-            return Ok(Self {
-                path: path.to_owned(),
-                map: None,
-            });
+            return Ok(Self::owned(path, Vec::new()));
         }
         // SAFETY: the map is read-only, and model files are not changed in place by us. Another
         // process that truncates the file while it is used ends this one by a signal, as with
@@ -32,12 +35,23 @@ impl MappedFile {
         let map = unsafe { Mmap::map(&file) }.map_err(FileError::at("map", path))?;
         Ok(Self {
             path: path.to_owned(),
-            map: Some(map),
+            contents: Contents::Mapped(map),
         })
     }
 
+    /// Bytes that stand for a file; `path` is for messages.
+    pub(crate) fn owned(path: &Path, bytes: Vec<u8>) -> Self {
+        Self {
+            path: path.to_owned(),
+            contents: Contents::Owned(bytes),
+        }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or(&[])
+        match &self.contents {
+            Contents::Mapped(map) => map,
+            Contents::Owned(bytes) => bytes,
+        }
     }
 }
 

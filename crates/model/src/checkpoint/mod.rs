@@ -88,6 +88,31 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// A GGUF file that is in memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn of_gguf_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        let checkpoint = gguf_config::of_file(MappedFile::owned(Path::new(name), bytes))?;
+        layout::check(&checkpoint)?;
+        Ok(checkpoint)
+    }
+
+    /// The contents of `model.safetensors` that are in memory, with their `config.json`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn of_safetensors_bytes(
+        config: &serde_json::Value,
+        bytes: Vec<u8>,
+    ) -> Result<Self, CheckpointError> {
+        let weights = MappedFile::owned(Path::new("model.safetensors"), bytes);
+        let path = Path::new("config.json");
+        let checkpoint = hf_config::of_files(Path::new(""), path, config, None, vec![weights])?;
+        layout::check(&checkpoint)?;
+        Ok(checkpoint)
+    }
+
     /// The tensor of that name in Hugging Face layout.
     ///
     /// # Errors

@@ -80,6 +80,14 @@ impl Tokenizer {
         }
     }
 
+    /// The tokenizer of a GGUF file that is in memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`].
+    pub fn of_gguf_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, TokenizerError> {
+        of_gguf(&MappedFile::owned(Path::new(name), bytes))
+    }
+
     /// As [`Tokenizer::open`], but `None` where the model has no tokenizer.
     pub fn open_if_any(path: &Path) -> Result<Option<Self>, TokenizerError> {
         match Self::open(path) {
@@ -231,7 +239,11 @@ fn show(bytes: &[u8]) -> String {
 }
 
 fn open_gguf(path: &Path) -> Result<Tokenizer, TokenizerError> {
-    let file = MappedFile::open(path).map_err(CheckpointError::from)?;
+    of_gguf(&MappedFile::open(path).map_err(CheckpointError::from)?)
+}
+
+fn of_gguf(file: &MappedFile) -> Result<Tokenizer, TokenizerError> {
+    let path = file.path.as_path();
     let gguf = crate::checkpoint::gguf::parse(file.bytes(), path)?;
     let metadata = Metadata {
         path,

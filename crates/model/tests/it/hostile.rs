@@ -6,6 +6,7 @@ use isogloss_model::checkpoint::write::{self, GgufWriter};
 use isogloss_model::checkpoint::{Checkpoint, CheckpointError, Dtype};
 use isogloss_model::tokenizer::{Tokenizer, TokenizerError};
 use isogloss_record::Explain;
+use proptest::prelude::*;
 
 use crate::files::{llama_config, llama_gguf, llama_gguf_settings, llama_tensors, on_disk};
 
@@ -437,5 +438,65 @@ fn a_tokenizer_json_whose_merges_no_piece_can_hold() {
         let (folder, _path) = on_disk("tokenizer.json", json.as_bytes());
         let error = Tokenizer::open(folder.path()).unwrap_err();
         assert!(matches!(error, TokenizerError::Damaged { .. }), "{error}");
+    }
+}
+
+/// The tiny model with a tokenizer of each kind in turn.
+fn gguf_with_tokenizer(kind: &str) -> Vec<u8> {
+    let mut gguf = llama_gguf(Dtype::Q8_0);
+    gguf.string("tokenizer.ggml.model", kind);
+    gguf.string("tokenizer.ggml.pre", "smollm");
+    gguf.strings(
+        "tokenizer.ggml.tokens",
+        &["<s>", "a", "b", "ab", "▁", "<0x41>"],
+    );
+    gguf.i32s("tokenizer.ggml.token_type", &[3, 1, 1, 1, 1, 6]);
+    gguf.f32s("tokenizer.ggml.scores", &[0.0, -1.0, -2.0, -3.0, -4.0, 0.0]);
+    gguf.strings("tokenizer.ggml.merges", &["a b"]);
+    gguf.u32("tokenizer.ggml.bos_token_id", 0);
+    gguf.to_bytes()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn flipped_bytes_of_a_gguf_never_panic(
+        kind in prop::sample::select(vec!["llama", "gpt2"]),
+        flips in prop::collection::vec((0.0_f64..1.0, any::<u8>()), 1..8),
+    ) {
+        let mut bytes = gguf_with_tokenizer(kind);
+        // Most flips go to the head, where lengths, types and offsets are.
+        let n_head = 2000;
+        for (at, value) in flips {
+            bytes[(at * f64::from(n_head)) as usize] = value;
+        }
+        if let Ok(checkpoint) = Checkpoint::of_gguf_bytes("m.gguf", bytes.clone()) {
+            for name in checkpoint.tensor_names() {
+                let tensor = checkpoint.tensor(name).unwrap();
+                prop_assert_eq!(tensor.to_f32().len(), tensor.row_len() * tensor.n_rows());
+            }
+        }
+        if let Ok(tokenizer) = Tokenizer::of_gguf_bytes("m.gguf", bytes) {
+            let ids = tokenizer.encode_with_bos("ab a\u{301}ก<s>");
+            prop_assert!(ids.iter().all(|id| (*id as usize) < tokenizer.n_vocab()));
+            tokenizer.decode(&ids);
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_of_a_safetensors_file_never_panic(
+        flips in prop::collection::vec((0.0_f64..1.0, any::<u8>()), 1..4),
+    ) {
+        let mut bytes = write::safetensors(&llama_tensors(Dtype::BF16));
+        for (at, value) in flips {
+            bytes[(at * 1200.0) as usize] = value;
+        }
+        if let Ok(checkpoint) = Checkpoint::of_safetensors_bytes(&llama_config(), bytes) {
+            for name in checkpoint.tensor_names() {
+                let tensor = checkpoint.tensor(name).unwrap();
+                prop_assert_eq!(tensor.to_f32().len(), tensor.row_len() * tensor.n_rows());
+            }
+        }
     }
 }
