@@ -130,6 +130,7 @@ fn file(
     let mut headings = Vec::new();
     let mut shifted = false;
     let mut without = Vec::new();
+    let mut back = Vec::new();
     let mut script_expected = None;
     for decision in decisions {
         match decision.what {
@@ -139,6 +140,7 @@ fn file(
             "label" => decision.argument.clone_into(&mut file.label),
             "script" => script_expected = Some(decision.argument.to_owned()),
             "without" => without = numbers(decision.argument)?,
+            "back" => back = numbers(decision.argument)?,
             "heading" => headings = decision.argument.split('|').collect(),
             "shifted" => {
                 headings = decision.argument.split('|').collect();
@@ -149,24 +151,19 @@ fn file(
         file.reasons
             .push(format!("{}: {}", decision.what, decision.reason));
     }
-    file.articles = articles(html)?
+    let mut all = articles(html)?;
+    if shifted {
+        unshift(&mut all, &headings, &back);
+    }
+    file.articles = all
         .into_iter()
         .enumerate()
         .map(|(i, article)| {
-            let article = article?;
-            let mut paragraphs = article.paragraphs;
+            let mut paragraphs = article?.paragraphs;
             paragraphs.retain_mut(|paragraph| {
                 clean(paragraph, &headings);
                 !paragraph.is_empty()
             });
-            if shifted {
-                paragraphs.retain(|paragraph| paragraph.chars().count() > 24);
-                let mut heading = article.heading;
-                clean(&mut heading, &headings);
-                if paragraphs.is_empty() && heading.chars().count() > 24 {
-                    paragraphs.push(heading);
-                }
-            }
             let n_chars: usize = paragraphs.iter().map(|p| p.chars().count()).sum();
             (n_chars >= N_CHARS_MIN && !without.contains(&(i + 1))).then_some(paragraphs)
         })
@@ -236,6 +233,36 @@ fn articles(html: &str) -> Result<Vec<Option<Article>>, String> {
     Ok(all)
 }
 
+/// Puts texts that stand in headings back into the articles: before the article's own paragraphs,
+/// or, for the articles in `back`, after those of the article before. Headings in the body go.
+fn unshift(articles: &mut [Option<Article>], headings: &[&str], back: &[usize]) {
+    let is_heading = |text: &str| headings.iter().any(|heading| starts_with(text, heading));
+    for i in 0..articles.len() {
+        let Some(article) = &mut articles[i] else {
+            continue;
+        };
+        article
+            .paragraphs
+            .retain(|paragraph| !is_heading(paragraph));
+        let heading = std::mem::take(&mut article.heading);
+        if is_heading(&heading) {
+            continue;
+        }
+        if back.contains(&(i + 1)) {
+            if let Some(before) = i.checked_sub(1).and_then(|i| articles[i].as_mut()) {
+                before.paragraphs.push(heading);
+            }
+        } else {
+            article.paragraphs.insert(0, heading);
+        }
+    }
+}
+
+fn starts_with(text: &str, heading: &str) -> bool {
+    let head: String = text.chars().take(heading.chars().count()).collect();
+    head.to_lowercase() == heading.to_lowercase()
+}
+
 /// Text of the elements of one kind, without markup inside, white space joined, NFC.
 fn elements(html: &str, tag: &str) -> Vec<String> {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
@@ -266,9 +293,8 @@ fn clean(paragraph: &mut String, headings: &[&str]) {
         .collect();
     let mut text = words.join(" ");
     for heading in headings {
-        let head: String = text.chars().take(heading.chars().count()).collect();
-        if head.to_lowercase() == heading.to_lowercase() {
-            text = text[head.len()..].to_owned();
+        if starts_with(&text, heading) {
+            text = text.chars().skip(heading.chars().count()).collect();
             if heading.ends_with(char::is_alphabetic) && !text.starts_with(' ') {
                 // The rest of the heading's last word.
                 text = text.trim_start_matches(char::is_alphabetic).to_owned();

@@ -11,6 +11,7 @@
 
 pub mod own;
 mod pack;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -18,6 +19,8 @@ use std::sync::OnceLock;
 use isogloss_lang::registry;
 use isogloss_record::Lang;
 use isogloss_record::survey::Register;
+
+pub use source::survey_texts;
 
 /// The same documents in many languages.
 #[derive(Debug, Clone, PartialEq)]

@@ -113,6 +113,20 @@ fn known_bad_files_are_repaired_relabelled_or_left_out() {
             .unwrap()
             .starts_with("Domwande-omwan")
     );
+    // In Nyamwezi the headings hold the ends of the articles before.
+    let nyamwezi = &udhr().translations(lang("nym")).unwrap()[0];
+    assert!(
+        nyamwezi.documents[0]
+            .as_ref()
+            .unwrap()
+            .contains("\nBanhu bose bina masala")
+    );
+    assert!(
+        nyamwezi.documents[2]
+            .as_ref()
+            .unwrap()
+            .starts_with("Kila munhu wina haki ya bupanga")
+    );
     // Placeholders are missing documents.
     let limba = &udhr().translations(lang("lia")).unwrap()[0];
     assert_eq!(limba.documents[25..], [None, None, None, None, None]);
@@ -245,4 +259,27 @@ fn registers_are_named_and_hashed() {
     assert_eq!(words().register.id, "words");
     assert_eq!(udhr().register.hash.len(), 64);
     assert!(words().register.source.contains("Unicode"));
+}
+
+#[test]
+fn the_survey_takes_the_users_text_first() {
+    use isogloss_survey::text::own::from_table;
+    use isogloss_survey::text::survey_texts;
+
+    let own = from_table("mine.tsv", "eng\tory\nOne.\tଗୋଟିଏ।\n".as_bytes()).unwrap();
+    let texts = survey_texts(Some(&own));
+    let ids: Vec<&str> = texts
+        .parallel
+        .iter()
+        .map(|p| p.register.id.as_str())
+        .collect();
+    assert_eq!(ids, ["mine", "udhr"]);
+    assert!(texts.parallel[0].is_own && !texts.parallel[1].is_own);
+    assert_eq!(texts.parallel[0].documents[&lang("ory")]["line-1"], "ଗୋଟିଏ।");
+    assert_eq!(texts.parallel[1].documents[&lang("eng")].len(), 30);
+    // A missing document has no name.
+    assert!(!texts.parallel[1].documents[&lang("mag")].contains_key("article-16"));
+    let words = texts.words.unwrap();
+    assert_eq!(words.entries[&lang("deu")]["ear"], "Ohr");
+    assert_eq!(survey_texts(None).parallel.len(), 1);
 }
