@@ -33,6 +33,11 @@ pub(crate) struct Place<'a> {
     pub(crate) weight: u64,
 }
 
+/// Whether the map reaches so far north or south, in degrees.
+pub(crate) fn shows(latitude: f64) -> bool {
+    (SOUTH..=NORTH).contains(&latitude)
+}
+
 /// The land and the frame, drawn once per page and used by every map.
 pub(crate) fn background() -> String {
     let height = height();
@@ -92,7 +97,7 @@ pub(crate) fn draw(places: &[Place], title: &str) -> String {
     let mut dots: Vec<Dot> = order
         .iter()
         .map(|place| {
-            let (x, y) = project(place.longitude, place.latitude.clamp(SOUTH, NORTH));
+            let (x, y) = project(place.longitude, place.latitude);
             // A provisional sign has a ring around it.
             let radius = if place.provisional {
                 radius * 1.5

@@ -217,7 +217,7 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
         off_map: results
             .languages
             .values()
-            .filter(|facts| home(facts).is_none())
+            .filter(|facts| on_map(facts).is_none())
             .map(|facts| facts.name.clone())
             .collect(),
         languages,
@@ -287,6 +287,11 @@ fn thresholds(measure: Measure, policy: &PolicyStamp) -> Vec<f64> {
 pub(crate) fn home(facts: &LanguageFacts) -> Option<(f64, f64)> {
     Some((facts.latitude?, facts.longitude?))
         .filter(|(lat, lon)| lat.is_finite() && lon.is_finite())
+}
+
+/// Where its sign goes; the map ends before the poles (the registry puts Ido at 75° S).
+fn on_map(facts: &LanguageFacts) -> Option<(f64, f64)> {
+    home(facts).filter(|(latitude, _)| map::shows(*latitude))
 }
 
 fn name_of(results: &SurveyResults, lang: Lang) -> String {
@@ -365,7 +370,7 @@ fn model_view(
         .iter()
         .filter_map(|(lang, result)| {
             let facts = results.languages.get(lang)?;
-            let (latitude, longitude) = home(facts)?;
+            let (latitude, longitude) = on_map(facts)?;
             Some(Place {
                 code: &codes[lang],
                 name: &facts.name,

@@ -96,6 +96,24 @@ fn what_was_not_measured_says_why() {
 }
 
 #[test]
+fn a_language_off_the_map_is_named_below_it() {
+    let mut results = fixture::survey();
+    results
+        .languages
+        .get_mut(&fixture::lang("eus"))
+        .unwrap()
+        .latitude = Some(-90.0);
+    results
+        .languages
+        .get_mut(&fixture::lang("hau"))
+        .unwrap()
+        .longitude = None;
+    let html = atlas_html(&results, None, &SAMPLES).unwrap();
+    assert!(html.contains("Without a place on the map: Basque, Hausa."));
+    assert!(!html.contains("<a href=\"#lang-eus\" data-code="));
+}
+
+#[test]
 fn stamps_appear_only_where_they_apply() {
     let mut results = fixture::survey();
     let mut run = fixture::run_info(&results);
