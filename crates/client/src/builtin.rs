@@ -185,14 +185,17 @@ impl Builtin {
             license: &self.license,
             url: &self.license_url,
         });
+        // What a killed fetch left; nobody else works on this name while we hold its lock.
+        let prefix = format!(".{}-", self.name);
+        remove_starting_with(&settings.models_folder(), &prefix);
         let mut whole = tempfile::Builder::new()
-            .prefix(".isogloss-")
+            .prefix(&prefix)
             .tempfile_in(settings.models_folder())
             .map_err(FileError::at("create", place))?;
         let mut sink = Hashing::new(&mut whole);
         for part in &self.parts {
             let folder = tempfile::Builder::new()
-                .prefix(".isogloss-")
+                .prefix(&prefix)
                 .tempdir_in(settings.models_folder())
                 .map_err(FileError::at("create", place))?;
             self.fetch_part(part, settings, folder.path(), place, on_progress)?;
@@ -324,6 +327,23 @@ pub(crate) fn lock(place: &Path, on_progress: OnProgress<'_>) -> Result<File, Cl
         Err(TryLockError::Error(source)) => return Err(FileError::at("lock", &path)(source).into()),
     }
     Ok(file)
+}
+
+/// Removes files and folders whose names start with `prefix`; what cannot be removed stays.
+fn remove_starting_with(folder: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            let path = entry.path();
+            let _ = if path.is_dir() {
+                fs::remove_dir_all(path)
+            } else {
+                fs::remove_file(path)
+            };
+        }
+    }
 }
 
 /// Bytes of all files under a folder that somebody else is filling.

@@ -161,16 +161,21 @@ fn wait(mut child: Child, on_tick: &mut dyn FnMut()) -> std::io::Result<(ExitSta
     Ok((status, reader.join().unwrap_or_default()))
 }
 
-/// The line that says why: the first with `error` in it from the end, else the last one.
+/// The line that says why: the last with `error` in it, else the last one. pip ends a broken
+/// connection with "no matching distribution": then the connection is named too.
 fn last_words(words: &str, status: ExitStatus) -> String {
     let lines = || words.lines().map(str::trim).filter(|line| !line.is_empty());
     let line = lines()
         .rfind(|line| line.to_ascii_lowercase().contains("error"))
         .or_else(|| lines().next_back());
-    match line {
-        Some(line) => hide_credentials(line),
-        None => status.to_string(),
+    let Some(line) = line else {
+        return status.to_string();
+    };
+    let line = hide_credentials(line);
+    if words.contains("connection broken by") {
+        return format!("{line} (the connection to the package index failed)");
     }
+    line
 }
 
 /// `https://user:password@host` → `https://…@host`.
@@ -198,6 +203,24 @@ pub(crate) fn hide_credentials(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn the_last_words_say_why() {
+        use std::os::unix::process::ExitStatusExt;
+        let say = |words| last_words(words, ExitStatus::from_raw(256));
+        assert_eq!(say(""), "exit status: 1");
+        assert_eq!(say("a\nb\n\n"), "b");
+        assert_eq!(
+            say("ERROR: first\nERROR: why\nnotice: new version\n"),
+            "ERROR: why"
+        );
+        let offline = "WARNING: Retrying after connection broken by 'X'\nERROR: no matching y";
+        assert_eq!(
+            say(offline),
+            "ERROR: no matching y (the connection to the package index failed)"
+        );
+    }
 
     #[test]
     fn credentials_in_an_address_are_hidden() {

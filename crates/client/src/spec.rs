@@ -285,6 +285,24 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_written_is_understood_or_refused(given in "\\PC*|[a-z./:@\\\\]{0,12}") {
+            if let Ok(ModelSpec::Hub(id)) = ModelSpec::parse(&given) {
+                proptest::prop_assert_eq!(id.to_string(), given);
+            }
+        }
+
+        #[test]
+        fn a_safe_name_stays_in_its_folder(name in "[a.~/\\\\:ภ]{0,8}") {
+            use std::path::Component;
+            if is_safe_file(&name) {
+                let mut parts = Path::new(&name).components();
+                proptest::prop_assert!(parts.all(|part| matches!(part, Component::Normal(_))));
+            }
+        }
+    }
+
     #[test]
     fn names_that_leave_their_folder_are_not_safe() {
         for name in ["config.json", "a/b.gguf", "名.gguf", ".gitattributes"] {

