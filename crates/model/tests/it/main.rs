@@ -10,5 +10,6 @@ mod quantization;
 mod real;
 mod reference;
 mod requests;
+mod templates;
 mod tiny;
 mod tokenizers;
