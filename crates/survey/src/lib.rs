@@ -15,11 +15,11 @@ pub mod session;
 pub mod text;
 pub mod tokens;
 
-mod ask;
+mod error;
 
-pub use ask::SurveyError;
+pub use error::SurveyError;
 pub use plan::{ItemCount, Plan, Settings, TOUR_LANGUAGES, plan};
 pub use policy::Policy;
-pub use session::listen::Hearing;
+pub use session::listen::{Hearing, Identify, ReliabilityOf};
 pub use session::texts::{ParallelSource, SurveyTexts, WordSource};
-pub use session::{Progress, Survey, Surveyed, survey};
+pub use session::{Progress, Survey, Surveyed, add_samples, survey};

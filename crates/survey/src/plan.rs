@@ -13,7 +13,7 @@ use isogloss_model::Backend;
 use isogloss_record::survey::LanguageFacts;
 use isogloss_record::{Lang, Seed};
 
-use crate::ask::SurveyError;
+use crate::error::SurveyError;
 use crate::items::{GROUP, Group, Side};
 use crate::measures::Measure;
 use crate::session::texts::SurveyTexts;

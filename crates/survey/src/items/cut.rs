@@ -4,7 +4,7 @@
 //! syllable keeps its marks. Example: `"Everyone has the right"` cut to 11 is `"Everyone"`, or
 //! `"Everyone ha"` where a word boundary would lose too much.
 
-use crate::items::segment;
+use isogloss_lang::segment::{grapheme_boundaries, word_spans};
 
 /// A cut at a word boundary may be shorter than asked by this share; else a grapheme boundary is
 /// taken, because unequal lengths would give options away.
@@ -29,25 +29,30 @@ pub fn cut(text: &str, n_chars_max: usize) -> &str {
             .last()
             .unwrap_or(0)
     };
-    let word_end = last(&segment::word_boundaries(text));
+    let word_end = last(&word_boundaries(text));
     let at_word = text[..word_end].trim_end();
     let n_chars_min = (n_chars_max as f64 * (1.0 - WORD_CUT_LOSS_MAX)).floor() as usize;
     if n_chars(at_word) >= n_chars_min.max(1) {
         return at_word;
     }
-    text[..last(&segment::grapheme_boundaries(text))].trim_end()
+    text[..last(&grapheme_boundaries(text))].trim_end()
 }
 
 /// Start and rest of a text, split at the word boundary nearest to its middle; neither has white
 /// space at the split. The rest is empty where there is no boundary inside.
 pub fn halves(text: &str) -> (&str, &str) {
     let middle = text.len() / 2;
-    let at = segment::word_boundaries(text)
+    let at = word_boundaries(text)
         .into_iter()
         .filter(|&boundary| boundary > 0 && boundary < text.len())
         .min_by_key(|boundary| boundary.abs_diff(middle))
         .unwrap_or(text.len());
     (text[..at].trim_end(), text[at..].trim_start())
+}
+
+/// Byte offsets at which words, spaces and punctuation end; 0 is not among them.
+fn word_boundaries(text: &str) -> Vec<usize> {
+    word_spans(text).into_iter().map(|span| span.end).collect()
 }
 
 #[cfg(test)]
@@ -71,7 +76,7 @@ mod tests {
             for n in 1..n_chars(text) {
                 let part = cut(text, n);
                 assert!(n_chars(part) <= n, "{text} at {n}");
-                let boundaries = segment::grapheme_boundaries(text);
+                let boundaries = grapheme_boundaries(text);
                 assert!(
                     boundaries.contains(&part.len()),
                     "{part:?} splits a grapheme"

@@ -12,7 +12,6 @@
 pub mod cut;
 pub mod nonsense;
 pub mod normal;
-pub mod segment;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,12 +19,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use isogloss_lang::romanize as roman;
+use isogloss_lang::segment::{graphemes, word_spans};
 use isogloss_record::Seed;
 use rand::RngExt;
-use uroman::{Uroman, rom_format};
 
 use crate::items::normal::is_digit;
-use crate::items::segment::{graphemes, segments};
 
 /// Above this share of large first letters inside sentences, case does not mark names.
 const LARGE_SHARE_MAX: f64 = 0.25;
@@ -69,7 +69,7 @@ impl Alphabet {
                     n_large += usize::from(starts_large(word.text));
                 }
                 let lower = word.text.to_lowercase();
-                let letters = graphemes(&lower);
+                let letters: Vec<&str> = graphemes(&lower).collect();
                 for (i, letter) in letters.iter().enumerate() {
                     alphabet.all.push((*letter).to_owned());
                     match i.checked_sub(1) {
@@ -92,7 +92,7 @@ impl Alphabet {
     /// The nonsense for a word: as many graphemes, large first letter where the word has one.
     fn nonsense(&self, word: &str, seed: Seed) -> String {
         let lower = word.to_lowercase();
-        let n = graphemes(&lower).len();
+        let n = graphemes(&lower).count();
         if self.all.is_empty() || n == 0 {
             return word.to_owned();
         }
@@ -132,13 +132,13 @@ impl Alphabet {
                     || other.shares(word.text, !self.case_marks_names)
                     || (self.case_marks_names && !word.starts_sentence && starts_large(word.text))
             })
-            .map(|word| word.index)
+            .map(|word| word.start)
             .collect();
-        segments(text)
+        word_spans(text)
             .into_iter()
-            .enumerate()
-            .map(|(index, segment)| {
-                if kept.contains(&index) || !is_word(segment) {
+            .map(|span| {
+                let segment = &text[span.start..span.end];
+                if kept.contains(&span.start) || !span.is_word {
                     segment.to_owned()
                 } else {
                     self.nonsense(segment, seed)
@@ -184,48 +184,41 @@ impl Romanized {
 /// Small Latin letters and digits of a word, whatever its script; doubled letters once, because
 /// scripts differ in what they double (`obaamaa`).
 pub fn romanize(text: &str) -> String {
-    let roman = Uroman::new()
-        .romanize_string::<rom_format::Str>(text, None)
-        .to_string()
-        .to_lowercase();
-    let mut letters: Vec<char> = roman.chars().filter(|c| c.is_alphanumeric()).collect();
+    let mut letters: Vec<char> = roman::romanize(text, None)
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .collect();
     letters.dedup_by(|a, b| a == b && a.is_alphabetic());
     letters.into_iter().collect()
 }
 
 struct Word<'a> {
     text: &'a str,
-    /// Among all segments of the text.
-    index: usize,
+    /// Its first byte.
+    start: usize,
     starts_sentence: bool,
 }
 
 fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     let mut starts_sentence = true;
-    segments(text)
-        .into_iter()
-        .enumerate()
-        .filter_map(move |(index, segment)| {
-            if !is_word(segment) {
-                starts_sentence |= segment.contains(SENTENCE_ENDS);
-                return None;
-            }
-            Some(Word {
-                text: segment,
-                index,
-                starts_sentence: std::mem::take(&mut starts_sentence),
-            })
+    word_spans(text).into_iter().filter_map(move |span| {
+        let segment = &text[span.start..span.end];
+        if !span.is_word {
+            starts_sentence |= segment.contains(SENTENCE_ENDS);
+            return None;
+        }
+        Some(Word {
+            text: segment,
+            start: span.start,
+            starts_sentence: std::mem::take(&mut starts_sentence),
         })
+    })
 }
 
 /// What a sentence or quotation may begin after.
 const SENTENCE_ENDS: [char; 18] = [
     '.', '!', '?', ':', ';', '"', '“', '„', '«', '»', '¿', '¡', '。', '！', '？', '…', '։', '।',
 ];
-
-fn is_word(segment: &str) -> bool {
-    segment.chars().any(char::is_alphanumeric)
-}
 
 fn starts_large(word: &str) -> bool {
     word.chars().next().is_some_and(char::is_uppercase)

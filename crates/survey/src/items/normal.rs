@@ -10,12 +10,13 @@
 
 use std::collections::BTreeSet;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use isogloss_lang::normalize::nfc;
+use isogloss_lang::script;
 
 /// One document as one line: NFC, runs of white space as one space, list numbers at the start of
 /// its lines removed.
 pub fn normalize(text: &str) -> String {
-    let text = ComposingNormalizerBorrowed::new_nfc().normalize(text);
+    let text = nfc(text);
     let mut line_out = String::with_capacity(text.len());
     for line in text.lines() {
         for word in without_list_number(line.trim()).split_whitespace() {
@@ -104,19 +105,8 @@ pub fn is_digit(c: char) -> bool {
     digit_value(c).is_some()
 }
 
-/// Zeros of the decimal digit systems in use (Unicode `Nd` blocks are runs of ten).
-const ZEROS: [char; 28] = [
-    '0', '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}',
-    '\u{be6}', '\u{c66}', '\u{ce6}', '\u{d66}', '\u{de6}', '\u{e50}', '\u{ed0}', '\u{f20}',
-    '\u{1040}', '\u{1090}', '\u{17e0}', '\u{1810}', '\u{1946}', '\u{19d0}', '\u{1a80}', '\u{1b50}',
-    '\u{1c40}', '\u{1c50}', '\u{ff10}',
-];
-
 fn digit_value(c: char) -> Option<u8> {
-    ZEROS.iter().find_map(|&zero| {
-        let offset = (c as u32).checked_sub(zero as u32)?;
-        u8::try_from(offset).ok().filter(|&value| value < 10)
-    })
+    script::digit_value(c).map(|value| value as u8)
 }
 
 fn zero_of(c: char) -> char {

@@ -9,8 +9,8 @@
 //! An empty continuation is no answer: counted apart, never as wrong. One that the identifier
 //! abstains on counts as not in the language, as it does in its sensitivity.
 
+use isogloss_record::Estimate;
 use isogloss_record::survey::{FidelityResult, MeasureCard};
-use isogloss_record::{Estimate, Script};
 use isogloss_stats::corrected::corrected;
 use isogloss_stats::share;
 
@@ -136,35 +136,6 @@ pub fn is_loop(token_ids: &[u32]) -> bool {
     })
 }
 
-/// Share of letters in a script (`Hans`, `Jpan`… count their parts); `None` without letters.
-pub fn script_share(text: &str, script: Script) -> Option<f64> {
-    use icu_properties::props::Script as Property;
-    use icu_properties::{CodePointMapData, PropertyParser};
-    let parts: &[&str] = match script.code() {
-        "Hans" | "Hant" => &["Hani"],
-        "Jpan" => &["Hani", "Hira", "Kana"],
-        "Kore" => &["Hang", "Hani"],
-        "Hrkt" => &["Hira", "Kana"],
-        code => &[code],
-    };
-    let parser = PropertyParser::<Property>::new();
-    let wanted: Vec<Property> = parts
-        .iter()
-        .filter_map(|name| parser.get_loose(name))
-        .collect();
-    let scripts = CodePointMapData::<Property>::new();
-    let (mut n_letters, mut n_in) = (0_usize, 0_usize);
-    for c in text.chars().filter(|c| c.is_alphabetic()) {
-        let script = scripts.get(c);
-        if script == Property::Common || script == Property::Inherited {
-            continue;
-        }
-        n_letters += 1;
-        n_in += usize::from(wanted.contains(&script));
-    }
-    (n_letters > 0).then(|| n_in as f64 / n_letters as f64)
-}
-
 /// Whether a continuation repeats the true rest of a text word for word; `None` where one of them
 /// is shorter than twenty characters.
 pub fn is_verbatim(continuation: &str, rest: &str) -> Option<bool> {
@@ -241,7 +212,11 @@ mod tests {
             ("الناس", "Latn", Some(0.0)),
             ("1, 2.", "Latn", None),
         ] {
-            assert_eq!(script_share(text, script.parse().unwrap()), share, "{text}");
+            assert_eq!(
+                isogloss_lang::script::share(text, script.parse().unwrap()),
+                share,
+                "{text}"
+            );
         }
         let rest = "and should act towards one another in a spirit of brotherhood.";
         assert_eq!(

@@ -1,20 +1,27 @@
 //! Listening to what a model says: continuations, answers, and the identifier's judgment.
 
+use isogloss_eval::run::{Progress as Asked, Runner};
+use isogloss_lang::script;
 use isogloss_model::BackendError;
 use isogloss_record::{Lang, Message, Prompt, Request, Response, Role, Sampling, Script};
 
-use crate::ask::{Asker, SurveyError};
+use crate::error::SurveyError;
 use crate::items::cut::halves;
-use crate::measures::fidelity::{Continuation, Reliability, is_loop, is_verbatim, script_share};
+use crate::measures::fidelity::{Continuation, Reliability, is_loop, is_verbatim};
 
 /// A language identifier, with what is known of its errors.
-#[derive(Clone, Copy)]
 pub struct Hearing<'a> {
     /// The language of a text; `None` where it abstains.
-    pub identify: &'a (dyn Fn(&str) -> Option<Lang> + Sync),
+    pub identify: Identify<'a>,
     /// Its errors for a language.
-    pub reliability: &'a (dyn Fn(Lang) -> Reliability + Sync),
+    pub reliability: ReliabilityOf<'a>,
 }
+
+/// From a text to its language.
+pub type Identify<'a> = Box<dyn Fn(&str) -> Option<Lang> + Sync + 'a>;
+
+/// From a language to what is known of the identifier in it.
+pub type ReliabilityOf<'a> = Box<dyn Fn(Lang) -> Reliability + Sync + 'a>;
 
 /// What is continued.
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +34,14 @@ pub(crate) struct Start<'a> {
 
 /// Greedy continuations of first halves, judged.
 pub(crate) fn continuations(
-    asker: &mut Asker<'_>,
+    runner: &mut Runner<'_>,
     starts: &[Start<'_>],
     n_tokens: usize,
     hearing: &Hearing<'_>,
-    on_tokens: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(Asked),
 ) -> Result<Vec<Continuation>, SurveyError> {
     let prompt = |start: &Start<'_>| Prompt::Text(halves(start.text).0.to_owned());
-    let said = generate(asker, starts.iter().map(prompt), n_tokens, on_tokens)?;
+    let said = generate(runner, starts.iter().map(prompt), n_tokens, on_progress)?;
     Ok(starts
         .iter()
         .zip(said)
@@ -47,11 +54,11 @@ pub(crate) fn continuations(
 
 /// Greedy answers to texts as user turns, judged.
 pub(crate) fn answers(
-    asker: &mut Asker<'_>,
+    runner: &mut Runner<'_>,
     starts: &[Start<'_>],
     n_tokens: usize,
     hearing: &Hearing<'_>,
-    on_tokens: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(Asked),
 ) -> Result<Vec<Continuation>, SurveyError> {
     let prompt = |start: &Start<'_>| {
         Prompt::Chat(vec![Message {
@@ -59,7 +66,7 @@ pub(crate) fn answers(
             content: start.text.to_owned(),
         }])
     };
-    let said = generate(asker, starts.iter().map(prompt), n_tokens, on_tokens)?;
+    let said = generate(runner, starts.iter().map(prompt), n_tokens, on_progress)?;
     Ok(starts
         .iter()
         .zip(said)
@@ -68,10 +75,10 @@ pub(crate) fn answers(
 }
 
 fn generate(
-    asker: &mut Asker<'_>,
+    runner: &mut Runner<'_>,
     prompts: impl Iterator<Item = Prompt>,
     n_tokens: usize,
-    on_tokens: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(Asked),
 ) -> Result<Vec<(String, Vec<u32>)>, SurveyError> {
     let requests: Vec<Request> = prompts
         .map(|prompt| Request::Generate {
@@ -84,8 +91,8 @@ fn generate(
             },
         })
         .collect();
-    asker
-        .ask(&requests, false, on_tokens)?
+    runner
+        .ask(&requests, on_progress)?
         .into_iter()
         .map(|answer| match answer.response {
             Response::Generate {
@@ -104,7 +111,7 @@ fn judge(start: &Start<'_>, text: &str, ids: &[u32], hearing: &Hearing<'_>) -> C
     Continuation {
         in_language: (!said_nothing)
             .then(|| (hearing.identify)(text).is_some_and(|heard| is_same(heard, start.lang))),
-        script_share: script_share(text, start.script),
+        script_share: script::share(text, start.script),
         loops: is_loop(ids),
         verbatim: None,
     }

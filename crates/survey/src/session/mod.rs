@@ -16,6 +16,7 @@
 //! Results are a pure function of models, texts, settings and policy: answers come through the run
 //! store, so a survey that was killed goes on where it stopped and gives the same bytes.
 
+mod gather;
 pub(crate) mod listen;
 mod results;
 pub(crate) mod score;
@@ -24,11 +25,12 @@ pub mod tracks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use isogloss_eval::run::Runner;
 use isogloss_model::{Backend, RunSettings};
 use isogloss_record::survey::{LanguageFacts, SurveyResults};
-use isogloss_record::{Key, Lang, Seed, Store, Usage};
+use isogloss_record::{Lang, Pooled, Seed, Store, Usage};
 
-use crate::ask::{Asker, SurveyError};
+use crate::error::SurveyError;
 use crate::items::cut::n_chars;
 use crate::items::{GROUP, Group, Side, derived};
 use crate::measures::Measure;
@@ -39,13 +41,13 @@ use crate::measures::information::{DocumentBits, bits};
 use crate::measures::lexicon::WordOutcome;
 use crate::plan::Settings;
 use crate::policy::{self, ChoiceEvidence, Policy, Standing};
+pub use gather::add_samples;
 use listen::{Hearing, Start, answers, continuations};
-use score::{Question, Want, roll, score};
+use score::{Question, Scored, Want, roll, score};
 use texts::SurveyTexts;
 use tracks::{Track, tracks, word_groups};
 
 /// What is surveyed.
-#[derive(Clone, Copy)]
 pub struct Survey<'a> {
     /// Models, in the order of the results.
     pub models: &'a [&'a dyn Backend],
@@ -104,12 +106,7 @@ pub fn survey(
     for (model, &backend) in survey.models.iter().enumerate() {
         let mut session = Session {
             survey,
-            asker: Asker {
-                backend,
-                store: &mut *store,
-                settings: *run,
-                usage: Usage::default(),
-            },
+            runner: Runner::new(backend, &mut *store, *run),
             measures: measures_of(backend, &survey.settings.measures),
             works: tracks.iter().map(Work::new).collect(),
             words: BTreeMap::new(),
@@ -125,7 +122,7 @@ pub fn survey(
         };
         session.measure()?;
         models.push(results::of_model(&session)?);
-        usage.push(session.asker.usage);
+        usage.push(session.runner.usage());
     }
     Ok(Surveyed {
         results: results::of_survey(survey, &tracks, models),
@@ -237,7 +234,7 @@ impl Way {
 /// The survey of one model.
 struct Session<'a> {
     survey: &'a Survey<'a>,
-    asker: Asker<'a>,
+    runner: Runner<'a>,
     measures: BTreeSet<Measure>,
     works: Vec<Work<'a>>,
     /// Outcomes per word.
@@ -287,14 +284,12 @@ impl<'a> Session<'a> {
 
     /// Comprehension's first items; bits and hidden states of the same texts come with them.
     fn first_look(&mut self) -> Result<(), SurveyError> {
-        let want = if self.wants(Measure::Alignment) {
-            Want::ContextStates
-        } else if self.wants(Measure::Information) {
+        let wants_bits = self.wants(Measure::Information) || self.wants(Measure::Alignment);
+        let want = if wants_bits {
             Want::ContextBits
         } else {
             Want::Options
         };
-        let hash = self.asker.backend.fingerprint().hash.clone();
         for start in (0..self.works.len()).step_by(N_TRACKS_PER_CALL) {
             let end = (start + N_TRACKS_PER_CALL).min(self.works.len());
             let groups: Vec<&Group> = self.works[start..end]
@@ -312,41 +307,44 @@ impl<'a> Session<'a> {
                 .flat_map(|group| &group.from_reference.contexts)
                 .map(String::as_str)
                 .collect();
-            let key = |work: &Work<'_>| {
-                let contexts: Vec<_> = work
-                    .first()
-                    .iter()
-                    .map(|group| (&group.to_reference.contexts, &group.from_reference.contexts))
-                    .collect();
-                Key::of("alignment", &(&hash, contexts))
-            };
-            let want_states = want == Want::ContextStates;
-            // States are never stored, their cosines are: without those they are computed again.
-            let fresh_states = want_states
-                && self.works[start..end]
-                    .iter()
-                    .any(|work| !work.first().is_empty() && !self.asker.store.contains(key(work)));
             let on_progress = &mut *self.on_progress;
-            let scored = score(
-                &mut self.asker,
-                &questions,
-                want,
-                fresh_states,
-                &mut |done, all| {
-                    on_progress(Measure::Comprehension, done, all);
-                },
-            )?;
-            let rolled = if want == Want::Options {
-                Vec::new()
+            let mut ask = |runner: &mut Runner<'_>, want| {
+                let scored = score(runner, &questions, want, &mut |asked| {
+                    on_progress(Measure::Comprehension, asked.n_tokens_done, asked.n_tokens);
+                })?;
+                let rolled = if want == Want::Options {
+                    Vec::new()
+                } else {
+                    roll(runner, &references, want == Want::ContextStates)?
+                };
+                Ok::<_, SurveyError>((scored, rolled))
+            };
+            let n_groups: Vec<usize> = self.works[start..end]
+                .iter()
+                .map(|work| work.first().len())
+                .collect();
+            let mut asked = None;
+            let cosines = if self.measures.contains(&Measure::Alignment) {
+                // States are never stored, their cosines are.
+                let contexts: Vec<_> = questions.iter().map(|question| question.contexts).collect();
+                self.runner
+                    .derive("cosines", &(contexts, &references, &n_groups), |runner| {
+                        let (mut scored, mut rolled) = ask(runner, Want::ContextStates)?;
+                        let cosines = cosines(&mut scored, &mut rolled, &n_groups);
+                        asked = Some((scored, rolled));
+                        Ok::<_, SurveyError>(cosines)
+                    })?
             } else {
-                roll(&mut self.asker, &references, want_states, fresh_states)?
+                vec![None; end - start]
+            };
+            let (scored, rolled) = match asked {
+                Some(asked) => asked,
+                None => ask(&mut self.runner, want)?,
             };
             let mut scored = scored.into_iter();
             let mut rolled = rolled.into_iter();
-            for index in start..end {
-                let (mut own_states, mut reference_states) = (Vec::new(), Vec::new());
-                let key = key(&self.works[index]);
-                let work = &mut self.works[index];
+            for (work, cosines) in self.works[start..end].iter_mut().zip(cosines) {
+                work.similarities = cosines;
                 for group in work.first() {
                     let scored = scored.next().expect("one per group");
                     work.to_reference
@@ -355,27 +353,18 @@ impl<'a> Session<'a> {
                     if want == Want::Options {
                         continue;
                     }
-                    for (i, state) in scored.states.into_iter().enumerate() {
-                        let (nats, reference_state) = rolled.next().expect("one per context");
-                        let text = &group.to_reference.contexts[i];
+                    for (text, nats) in group.to_reference.contexts.iter().zip(scored.context_nats)
+                    {
+                        let (nats_reference, _) = rolled.next().expect("one per context");
                         work.bits.push(DocumentBits {
-                            bits: bits(scored.context_nats[i]),
-                            bits_reference: bits(nats),
+                            bits: bits(nats),
+                            bits_reference: bits(nats_reference),
                             n_bytes: text.len(),
                             n_chars: n_chars(text),
                         });
-                        own_states.extend(state);
-                        reference_states.extend(reference_state);
                     }
-                }
-                if want_states {
-                    if let Some(found) = similarities(&own_states, &reference_states) {
-                        self.asker.store.insert(key, &found)?;
-                    }
-                    work.similarities = self.asker.store.find(key)?;
                 }
             }
-            self.asker.store.commit()?;
         }
         Ok(())
     }
@@ -438,15 +427,9 @@ impl<'a> Session<'a> {
             })
             .collect();
         let on_progress = &mut *self.on_progress;
-        let scored = score(
-            &mut self.asker,
-            &questions,
-            Want::Options,
-            false,
-            &mut |done, all| {
-                on_progress(measure, done, all);
-            },
-        )?;
+        let scored = score(&mut self.runner, &questions, Want::Options, &mut |asked| {
+            on_progress(measure, asked.n_tokens_done, asked.n_tokens);
+        })?;
         let mut scored = scored.into_iter();
         for &index in indices {
             for _ in groups(&self.works[index]) {
@@ -531,15 +514,9 @@ impl<'a> Session<'a> {
             })
             .collect();
         let on_progress = &mut *self.on_progress;
-        let scored = score(
-            &mut self.asker,
-            &questions,
-            Want::Options,
-            false,
-            &mut |done, all| {
-                on_progress(Measure::Lexicon, done, all);
-            },
-        )?;
+        let scored = score(&mut self.runner, &questions, Want::Options, &mut |asked| {
+            on_progress(Measure::Lexicon, asked.n_tokens_done, asked.n_tokens);
+        })?;
         for ((lang, group), scored) in groups.iter().zip(scored.chunks_exact(2)) {
             let to = item_outcomes(&scored[0].scores);
             let from = item_outcomes(&scored[1].scores);
@@ -560,16 +537,16 @@ impl<'a> Session<'a> {
         let settings = self.survey.settings;
         let all = self.pursued();
         self.continue_texts(&all, 0, settings.n_continuations)?;
-        if self.wants(Measure::Fidelity) && self.asker.backend.capabilities().chat {
+        if self.wants(Measure::Fidelity) && self.runner.backend().capabilities().chat {
             let starts = self.starts(&all, 0, settings.n_continuations);
-            let hearing = self.survey.hearing;
+            let hearing = &self.survey.hearing;
             let on_progress = &mut *self.on_progress;
             let said = answers(
-                &mut self.asker,
+                &mut self.runner,
                 &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
                 settings.n_continuation_tokens,
-                &hearing,
-                &mut |done, all| on_progress(Measure::Fidelity, done, all),
+                hearing,
+                &mut |asked| on_progress(Measure::Fidelity, asked.n_tokens_done, asked.n_tokens),
             )?;
             for ((index, _), answer) in starts.iter().zip(said) {
                 self.works[*index].chat.push(answer);
@@ -614,14 +591,14 @@ impl<'a> Session<'a> {
         to: usize,
     ) -> Result<(), SurveyError> {
         let starts = self.starts(indices, from, to);
-        let hearing = self.survey.hearing;
+        let hearing = &self.survey.hearing;
         let on_progress = &mut *self.on_progress;
         let said = continuations(
-            &mut self.asker,
+            &mut self.runner,
             &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
             self.survey.settings.n_continuation_tokens,
-            &hearing,
-            &mut |done, all| on_progress(Measure::Fidelity, done, all),
+            hearing,
+            &mut |asked| on_progress(Measure::Fidelity, asked.n_tokens_done, asked.n_tokens),
         )?;
         for ((index, _), continuation) in starts.iter().zip(said) {
             self.works[*index].continuations.push(continuation);
@@ -632,6 +609,32 @@ impl<'a> Session<'a> {
     fn seed(&self, lang: Lang) -> Seed {
         derived(self.survey.settings.seed, lang)
     }
+}
+
+/// Cosines per track of `n_groups` groups each; takes the states out of the answers.
+fn cosines(
+    scored: &mut [Scored],
+    rolled: &mut [(f64, Option<Pooled>)],
+    n_groups: &[usize],
+) -> Vec<Option<Similarities>> {
+    let mut scored = scored.iter_mut();
+    let mut rolled = rolled.iter_mut();
+    n_groups
+        .iter()
+        .map(|&n| {
+            let own: Vec<Pooled> = scored
+                .by_ref()
+                .take(n)
+                .flat_map(|scored| scored.states.iter_mut().filter_map(Option::take))
+                .collect();
+            let references: Vec<Pooled> = rolled
+                .by_ref()
+                .take(n * GROUP)
+                .filter_map(|(_, states)| states.take())
+                .collect();
+            similarities(&own, &references)
+        })
+        .collect()
 }
 
 fn halted(floor: &str, evidence: &ChoiceEvidence) -> String {

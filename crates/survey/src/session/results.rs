@@ -10,7 +10,7 @@ use isogloss_record::survey::{
 
 use super::tracks::{Track, pairs};
 use super::{Session, Survey, Way};
-use crate::ask::SurveyError;
+use crate::error::SurveyError;
 use crate::items::cut::n_chars;
 use crate::items::normal::normalize;
 use crate::measures::Measure;
@@ -125,8 +125,8 @@ pub(super) fn of_model(session: &Session<'_>) -> Result<ModelResults, SurveyErro
         languages.insert(reference, of_reference(session)?);
     }
     Ok(ModelResults {
-        name: session.asker.backend.fingerprint().name.clone(),
-        fingerprint: session.asker.backend.fingerprint().clone(),
+        name: session.runner.backend().fingerprint().name.clone(),
+        fingerprint: session.runner.backend().fingerprint().clone(),
         languages,
     })
 }
@@ -191,7 +191,7 @@ fn of_cost(session: &Session<'_>, track: &Track) -> Result<Option<CostResult>, S
     if !session.wants(Measure::Cost) {
         return Ok(None);
     }
-    let backend = session.asker.backend;
+    let backend = session.runner.backend();
     let source = &session.survey.texts.parallel[track.source];
     let mut documents = Vec::new();
     for pair in pairs(source, track.lang, session.survey.settings.reference) {
@@ -326,7 +326,7 @@ fn not_measured(
 /// The reference's own entry: it is what the others are measured against.
 fn of_reference(session: &Session<'_>) -> Result<LanguageResults, SurveyError> {
     let settings = session.survey.settings;
-    let backend = session.asker.backend;
+    let backend = session.runner.backend();
     let source = session
         .survey
         .texts

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use isogloss_eval::run::{Answer, Progress as Asked, Runner};
 use isogloss_model::{Backend, BackendError};
 use isogloss_record::{Encoded, Pooled, Prompt, Request, Response, Span};
 
-use crate::ask::{Answer, Asker, SurveyError};
+use crate::error::SurveyError;
 use crate::items::GROUP;
 use crate::measures::choice::GroupScores;
 
@@ -48,7 +49,7 @@ pub(crate) struct Scored {
     pub(crate) scores: GroupScores,
     /// ln p of each context, in nats; 0 unless it was wanted.
     pub(crate) context_nats: [f64; GROUP],
-    /// Hidden states of each context; `None` unless they were wanted and computed now.
+    /// Hidden states of each context; `None` unless they were wanted.
     pub(crate) states: [Option<Pooled>; GROUP],
 }
 
@@ -57,13 +58,12 @@ const N_REQUESTS: usize = GROUP * GROUP + GROUP;
 
 /// Asks questions, all in one call so that what they share is computed once.
 pub(crate) fn score(
-    asker: &mut Asker<'_>,
+    runner: &mut Runner<'_>,
     questions: &[Question<'_>],
     want: Want,
-    fresh_states: bool,
-    on_tokens: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(Asked),
 ) -> Result<Vec<Scored>, SurveyError> {
-    let separators = separators(asker.backend)?;
+    let separators = separators(runner.backend())?;
     let mut requests = Vec::with_capacity(questions.len() * N_REQUESTS);
     for question in questions {
         for (i, context) in question.contexts.iter().enumerate() {
@@ -86,7 +86,7 @@ pub(crate) fn score(
             });
         }
     }
-    let mut answers = asker.ask(&requests, fresh_states, on_tokens)?;
+    let mut answers = runner.ask(&requests, on_progress)?;
     answers
         .chunks_exact_mut(N_REQUESTS)
         .map(|answers| {
@@ -116,12 +116,11 @@ pub(crate) fn score(
         .collect()
 }
 
-/// A whole text's ln p in nats, with its hidden states where they are wanted and computed now.
+/// A whole text's ln p in nats, with its hidden states where they are wanted.
 pub(crate) fn roll(
-    asker: &mut Asker<'_>,
+    runner: &mut Runner<'_>,
     texts: &[&str],
     want_states: bool,
-    fresh_states: bool,
 ) -> Result<Vec<(f64, Option<Pooled>)>, SurveyError> {
     let requests: Vec<Request> = texts
         .iter()
@@ -132,8 +131,8 @@ pub(crate) fn roll(
             pool: want_states,
         })
         .collect();
-    asker
-        .ask(&requests, fresh_states, &mut |_, _| {})?
+    runner
+        .ask(&requests, &mut |_| {})?
         .iter_mut()
         .map(|answer| {
             let (_, logprobs, _) = parts(answer)?;

@@ -78,8 +78,8 @@ fn run_with(
         settings,
         policy: &policy,
         hearing: Hearing {
-            identify: &hear,
-            reliability: &reliable,
+            identify: Box::new(hear),
+            reliability: Box::new(reliable),
         },
         version: "0",
     };

@@ -5,4 +5,5 @@ mod flow;
 mod own_text;
 mod scripted;
 mod shipped_text;
+mod tokens;
 mod world;
