@@ -90,6 +90,8 @@ pub(crate) fn open(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     let vocab = tokenizer.get_vocab(true);
     let n_vocab = vocab.values().max().map_or(0, |id| *id as usize + 1);
     let added = tokenizer.get_added_tokens_decoder();
+    let ordinary = vocab.values().filter(|id| !added.contains_key(*id));
+    let n_ordinary = ordinary.max().map_or(0, |id| *id as usize + 1);
     let special_ids = added
         .iter()
         .filter(|(_, token)| token.special)
@@ -110,6 +112,7 @@ pub(crate) fn open(folder: &Path) -> Result<Tokenizer, TokenizerError> {
             byte_level,
         },
         n_vocab,
+        n_ordinary,
         bos,
         adds_bos,
         eos_ids: eos_ids.into_iter().collect(),

@@ -43,6 +43,8 @@ pub struct Tokenizer {
     path: PathBuf,
     engine: Engine,
     n_vocab: usize,
+    /// One more than the largest id that ordinary text can become.
+    n_ordinary: usize,
     bos: Option<u32>,
     adds_bos: bool,
     eos_ids: Vec<u32>,
@@ -205,15 +207,18 @@ impl Tokenizer {
         ids.iter().map(|id| show(&self.bytes_of(*id))).collect()
     }
 
-    /// Checks that every id has a row in an embedding of `n_rows`.
+    /// Checks that ordinary text has rows in an embedding of `n_rows`.
+    ///
+    /// An added token may lie beyond (`<image_soft_token>` of Gemma 3's text models does): a text
+    /// that holds it is refused when it is encoded.
     ///
     /// # Errors
     /// [`TokenizerError::DoesNotFit`].
     pub fn check_fits(&self, n_rows: usize) -> Result<(), TokenizerError> {
-        if self.n_vocab > n_rows {
+        if self.n_ordinary > n_rows {
             return Err(TokenizerError::DoesNotFit {
                 path: self.path.clone(),
-                n_tokens: self.n_vocab,
+                n_tokens: self.n_ordinary,
                 n_rows,
             });
         }
@@ -296,6 +301,7 @@ fn of_gguf(file: &MappedFile) -> Result<Tokenizer, TokenizerError> {
         path: path.to_owned(),
         engine,
         n_vocab,
+        n_ordinary: n_vocab,
         bos: metadata.token_id("tokenizer.ggml.bos_token_id", n_vocab)?,
         adds_bos: adds_bos.unwrap_or(adds_bos_by_default),
         eos_ids: crate::checkpoint::gguf_config::eos_ids(&metadata, n_vocab)?,

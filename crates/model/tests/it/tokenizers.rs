@@ -233,6 +233,20 @@ fn a_hugging_face_folder_with_its_settings() {
     assert_eq!((tokenizer.bos(), tokenizer.eos_ids().len()), (Some(3), 0));
     assert_eq!(tokenizer.decode(&[3, 2, 5, 0]), "ab a");
     let fingerprint = tokenizer.fingerprint().to_owned();
+    // Ordinary pieces reach id 5. An added token beyond the embedding would be no obstacle.
+    tokenizer.check_fits(6).unwrap();
+    assert!(tokenizer.check_fits(5).is_err());
+    let beyond = TOKENIZER_JSON.replace(
+        r#""id": 4, "content": "</s>""#,
+        r#""id": 6, "content": "<image>""#,
+    );
+    let (with_beyond, _path) = on_disk("tokenizer.json", beyond.as_bytes());
+    let with_beyond = Tokenizer::open(with_beyond.path()).unwrap();
+    assert_eq!(
+        (with_beyond.n_vocab(), with_beyond.tokenize("<image>")),
+        (7, vec![6])
+    );
+    with_beyond.check_fits(6).unwrap();
 
     write(
         folder,
