@@ -138,7 +138,13 @@ impl Encoder<'_> {
                 let (context, spaces) = split_trailing_space(&source);
                 let continuation = [spaces, continuation].concat();
                 if context.is_empty() {
-                    return Ok((self.text_ids(&source, &continuation)?, 0));
+                    let ids = self.text_ids(&source, &continuation)?;
+                    // A vocabulary may lack bytes (SmolLM2's does): such a text leaves no token.
+                    let n_bos = usize::from(ids.first().is_some_and(|id| Some(*id) == self.bos));
+                    if ids.len() <= n_bos {
+                        return Err(no_token_of_its_own(&continuation));
+                    }
+                    return Ok((ids, 0));
                 }
                 let context_ids = self.text_ids(&source, context)?;
                 let ids = self.text_ids(&source, &[context, &continuation].concat())?;
@@ -273,7 +279,7 @@ impl Encoder<'_> {
 
 fn no_token_of_its_own(continuation: &str) -> BackendError {
     BackendError::Invalid(format!(
-        "the continuation `{}` has no token of its own after its context",
+        "the text `{}` has no token of its own in this tokenizer, after what precedes it",
         continuation.escape_debug()
     ))
 }

@@ -308,3 +308,19 @@ fn the_bos_of_a_template_is_not_doubled() {
     let error = encoder(&tokenizer, None).encode(&request).unwrap_err();
     assert!(matches!(error, BackendError::Unsupported { .. }), "{error}");
 }
+
+#[test]
+fn a_text_that_the_vocabulary_cannot_spell_is_refused() {
+    // SmolLM2's vocabulary has no token for bytes 04 and 06 (nor for F1 and F2).
+    let tokenizer = open("smollm2-135m");
+    let lost = "\u{4}\u{6}";
+    assert_eq!(tokenizer.tokenize(lost), [0; 0], "the premise of this test");
+    let encoder = encoder(&tokenizer, None);
+    for context in ["", "a"] {
+        let error = encoder
+            .encode(&score(text(context), lost, Span::All))
+            .unwrap_err();
+        let want = "the text `\\u{4}\\u{6}` has no token of its own in this tokenizer";
+        assert!(error.to_string().starts_with(want), "{error}");
+    }
+}
