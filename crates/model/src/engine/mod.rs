@@ -30,6 +30,8 @@
 
 mod core;
 mod generate;
+#[doc(hidden)]
+pub mod measure;
 mod network;
 mod output;
 mod tree;

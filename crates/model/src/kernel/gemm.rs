@@ -8,12 +8,17 @@ use rayon::prelude::*;
 
 use super::{Disjoint, Isa, MAX_ROWS, NR, Rows, Tile, parallel, tile};
 
+/// Floats of a cache line.
+const LINE: usize = 16;
+
 /// A weight matrix `[n_out, n_in]` in panels of 32 outputs; missing outputs of the last are 0.
 #[derive(Debug)]
 pub(crate) struct Packed {
     n_out: usize,
     n_in: usize,
-    panels: Vec<f32>,
+    data: Vec<f32>,
+    /// Where the first panel begins in `data`: on a 64-byte line, so that no vector straddles two.
+    first: usize,
 }
 
 impl Packed {
@@ -26,8 +31,13 @@ impl Packed {
         n_in: usize,
         read_row: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Result<Self, usize> {
-        let mut panels = vec![0.0; n_out.div_ceil(NR) * NR * n_in];
-        panels
+        let n = n_out.div_ceil(NR) * NR * n_in;
+        let mut data = vec![0.0_f32; n + LINE];
+        let first = data
+            .as_ptr()
+            .align_offset(LINE * size_of::<f32>())
+            .min(LINE);
+        data[first..first + n]
             .par_chunks_mut((NR * n_in).max(1))
             .enumerate()
             .try_for_each_init(
@@ -52,12 +62,18 @@ impl Packed {
         Ok(Self {
             n_out,
             n_in,
-            panels,
+            data,
+            first,
         })
     }
 
     pub(crate) fn n_out(&self) -> usize {
         self.n_out
+    }
+
+    /// One panel, `[n_in][32]`.
+    fn panel(&self, panel: usize) -> &[f32] {
+        &self.data[self.first + panel * NR * self.n_in..][..NR * self.n_in]
     }
 
     /// Panels, the last one perhaps padded.
@@ -67,7 +83,7 @@ impl Packed {
 
     /// One output of one row: the same chain, thus the same bits, as [`gemm`] computes.
     pub(crate) fn dot(&self, x: &[f32], out: usize) -> f32 {
-        let panel = &self.panels[out / NR * NR * self.n_in..][..NR * self.n_in];
+        let panel = self.panel(out / NR);
         x.iter()
             .zip(panel.chunks_exact(NR))
             .fold(0.0, |sum, (x, w)| x.mul_add(w[out % NR], sum))
@@ -151,7 +167,7 @@ fn product(
         x.width(),
         w.n_in
     );
-    let b = &w.panels[panel * NR * w.n_in..(panel + 1) * NR * w.n_in];
+    let b = w.panel(panel);
     let a = x.padded();
     for (row, rows) in row_blocks(x.n_rows()) {
         let t = Tile {
@@ -178,4 +194,68 @@ pub(crate) fn row_blocks(n_rows: usize) -> impl Iterator<Item = (usize, usize)> 
         let (first, end) = (i * n_rows / n_blocks, (i + 1) * n_rows / n_blocks);
         (first, end - first)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value(seed: u32, i: usize, j: usize) -> f32 {
+        let mixed =
+            (seed ^ (i as u32).wrapping_mul(0x9E37_79B9) ^ (j as u32).wrapping_mul(0x85EB_CA6B))
+                .wrapping_mul(0xC2B2_AE35);
+        (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Any shape: each element is the chain over k, bit for bit, on every instruction set, and
+        /// the same alone as among other rows.
+        #[test]
+        fn a_product_is_one_chain_for_each_element(m in 1..40_usize, n in 1..100_usize, k in 1..70_usize, seed: u32) {
+            let w = Packed::new(n, k, |i, row| {
+                for (j, x) in row.iter_mut().enumerate() {
+                    *x = value(seed, i, j);
+                }
+            }).unwrap();
+            let mut x = Rows::new(k);
+            x.set_rows(m);
+            for i in 0..m {
+                for (j, x) in x.row_mut(i).iter_mut().enumerate() {
+                    *x = value(!seed, i, j);
+                }
+            }
+            for isa in Isa::available() {
+                let mut y = Rows::new(n);
+                gemm(isa, &x, &w, &mut y);
+                for i in 0..m {
+                    for j in 0..n {
+                        let chain = (0..k).fold(0.0_f32, |sum, l| value(!seed, i, l).mul_add(value(seed, j, l), sum));
+                        prop_assert_eq!(y.row(i)[j].to_bits(), chain.to_bits());
+                        prop_assert_eq!(w.dot(x.row(i), j).to_bits(), chain.to_bits());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_split_evenly_and_completely() {
+        for n in 0..60 {
+            let blocks: Vec<_> = row_blocks(n).collect();
+            assert_eq!(blocks.iter().map(|(_, rows)| rows).sum::<usize>(), n);
+            assert!(blocks.iter().all(|(_, rows)| (1..=MAX_ROWS).contains(rows)));
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_found() {
+        let bad = Packed::new(40, 3, |i, row| {
+            row.fill(if i == 35 { f32::NEG_INFINITY } else { 1.0 });
+        });
+        assert_eq!(bad.unwrap_err(), 35);
+    }
 }

@@ -223,3 +223,55 @@ by_isa! {
         lane_sum(x, |x, sum| sum + exp(x - shift))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_exact_to_a_rounding() {
+        for i in -87_000..88_000 {
+            let x = i as f32 / 1_000.0;
+            let want = f64::from(x).exp();
+            assert!((f64::from(exp(x)) / want - 1.0).abs() < 2.5e-7, "e^{x}");
+        }
+        assert_eq!(
+            [exp(0.0), exp(-88.0), exp(f32::NEG_INFINITY)],
+            [1.0, 0.0, 0.0]
+        );
+        assert!(exp(1e9).is_finite() && exp(f32::NAN).is_nan());
+    }
+
+    proptest! {
+        /// Every instruction set gives the same bytes, and values near those of f64.
+        #[test]
+        fn passes_agree(x in proptest::collection::vec(-6.0..6.0_f32, 1..120), from in 0..60_usize) {
+            let from = from.min(x.len() - 1);
+            let total: f64 = x[from..].iter().map(|x| f64::from(*x).exp()).sum();
+            let weights = vec![0.5; x.len()];
+            let all: Vec<_> = Isa::available().into_iter().map(|isa| {
+                let (mut soft, mut normed) = (x.clone(), vec![0.0; x.len()]);
+                let (mut silu, mut gelu) = (normed.clone(), normed.clone());
+                let sum = softmax_weights(isa, &mut soft, from, x.len());
+                rms_norm(isa, &x, &weights, 1e-6, &mut normed);
+                silu_gate(isa, &x, &x, &mut silu);
+                gelu_gate(isa, &x, &x, &mut gelu);
+                let top = max(isa, &x);
+                (soft, sum, normed, silu, gelu, top, sum_exp(isa, &x, top))
+            }).collect();
+            for other in &all[1..] {
+                prop_assert_eq!(&all[0], other);
+            }
+            let (soft, sum, normed, ..) = &all[0];
+            let square: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len() as f64;
+            for (i, value) in x.iter().enumerate() {
+                let share = if i < from { 0.0 } else { f64::from(*value).exp() / total };
+                prop_assert!((f64::from(soft[i] / sum) - share).abs() < 1e-6);
+                let want = f64::from(*value) / (square + 1e-6).sqrt() * 0.5;
+                prop_assert!((f64::from(normed[i]) - want).abs() < 1e-5);
+            }
+        }
+    }
+}
