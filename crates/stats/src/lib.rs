@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | share of right answers | [`share::share`] | Blaker's exact |
 //! | κ of an m-way choice | [`kappa::kappa`] | the share's, transformed |
-//! | mean, mean of paired differences | [`mean::mean`] | hull of t and bootstrap-t |
+//! | mean, mean of paired differences | [`mean::mean`] | bootstrap-t, below n = 50 its hull with t |
 //! | ratio of sums | [`mean::ratio_of_sums`] | the same, of the logarithm |
 //! | paired difference of two shares | [`paired::share_difference`] | Bonett–Price |
 //! | share corrected for a classifier's errors | [`corrected::corrected_share`] | MOVER of three exact ones |

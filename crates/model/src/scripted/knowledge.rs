@@ -28,7 +28,7 @@ pub(super) struct Knowledge {
 }
 
 /// Characters by which a text is recognized.
-const N_BEGINNING: usize = 24;
+const N_BEGINNING: usize = 12;
 
 /// Nats of a character of a text alone, on average over texts.
 const NATS_PER_CHARACTER: f64 = 1.5;
@@ -60,7 +60,7 @@ impl Knowledge {
 
     /// ln p of `text` in nats: alone where `context` is empty.
     pub(super) fn nats(&self, context: &str, text: &str) -> f64 {
-        let spread = 0.9 + 0.2 * self.draw("nats", &[beginning(text)]);
+        let spread = 0.7 + 0.6 * self.draw("nats", &[beginning(text)]);
         let alone = NATS_PER_CHARACTER * spread * text.chars().count() as f64;
         -alone * (1.0 - self.evidence(context.trim(), text.trim()))
     }
@@ -74,7 +74,11 @@ impl Knowledge {
         let guess = NOISE * (self.draw("guess", &[beginning(context), beginning(text)]) - 0.5);
         let share = match self.spec.variant {
             Variant::IgnoresContext => 0.0,
-            Variant::Knows => f64::from(self.understands(context, text)),
+            Variant::Knows if self.understands(context, text) => {
+                // From half to one and a half, so that a mean over texts has a spread.
+                0.5 + self.draw("gain", &[beginning(context), beginning(text)])
+            }
+            Variant::Knows => 0.0,
             Variant::ReadsLength => {
                 let (a, b) = (context.chars().count(), text.chars().count());
                 // 1 where both are equally long, e⁻⁴ where one is e times as long.

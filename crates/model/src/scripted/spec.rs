@@ -67,7 +67,8 @@ pub struct ScriptedSpec {
     pub other: Skill,
     /// The language it always knows, and drifts to.
     pub reference: Lang,
-    /// Share of a text's bits that a context it understands explains, `(0, 1)`.
+    /// Share of a text's bits that a context it understands explains, on average; it varies
+    /// evenly from half of it to one and a half. `(0, ⅔)`.
     pub gain: f64,
     /// Seed of what it happens to know.
     pub seed: Seed,

@@ -86,11 +86,20 @@ fn gain(model: &ScriptedModel, document: usize) -> f64 {
 
 #[test]
 fn it_knows_what_is_planted_and_no_more() {
-    // gain .3; guesses move it by 1 % at most
+    // gain .3, from .15 to .45 evenly (deviation .3 / √12 = .087, of a mean of 40 .014); guesses
+    // move it by 1 % at most
     let all = model("scripted:knows:hin=1", 1);
     let none = model("scripted:knows:hin=0", 1);
+    let gains: Vec<f64> = (0..40).map(|document| gain(&all, document)).collect();
+    assert!(
+        gains.iter().all(|gain| (0.13..0.47).contains(gain)),
+        "{gains:?}"
+    );
+    assert!(
+        (gains.iter().sum::<f64>() / 40.0 - 0.3).abs() < 4.0 * 0.014,
+        "{gains:?}"
+    );
     for document in 0..40 {
-        assert!((gain(&all, document) - 0.3).abs() < 0.02, "{document}");
         assert!(gain(&none, document).abs() < 0.02, "{document}");
     }
     // 40 documents and 20 seeds at .7: 560 of 800 expected, deviation √(800 · .21) = 13
@@ -98,7 +107,7 @@ fn it_knows_what_is_planted_and_no_more() {
         .map(|seed| {
             let model = model("scripted:knows:hin=.7", seed);
             (0..40)
-                .filter(|&document| gain(&model, document) > 0.15)
+                .filter(|&document| gain(&model, document) > 0.1)
                 .count()
         })
         .sum();
@@ -117,7 +126,7 @@ fn a_text_is_known_by_its_beginning_and_not_by_other_words() {
     let texts = texts();
     let (english, hindi) = (&texts[0].text, &texts[1].text);
     let cut: String = hindi.chars().take(40).collect();
-    assert!(nats(&model, &cut, english) > nats(&model, "", english) * 0.75);
+    assert!(nats(&model, &cut, english) > nats(&model, "", english) * 0.9);
     let nonsense = format!("मम {hindi}");
     assert!((nats(&model, &nonsense, english) / nats(&model, "", english) - 1.0).abs() < 0.02);
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod flow;
+mod invented;
 mod own_text;
+mod planted;
 mod scripted;
 mod shipped_text;
 mod tokens;
