@@ -73,12 +73,11 @@ impl Knowledge {
         let gain = self.spec.gain;
         let guess = NOISE * (self.draw("guess", &[beginning(context), beginning(text)]) - 0.5);
         let share = match self.spec.variant {
-            Variant::IgnoresContext => 0.0,
             Variant::Knows if self.understands(context, text) => {
                 // From half to one and a half, so that a mean over texts has a spread.
                 0.5 + self.draw("gain", &[beginning(context), beginning(text)])
             }
-            Variant::Knows => 0.0,
+            Variant::IgnoresContext | Variant::Knows => 0.0,
             Variant::ReadsLength => {
                 let (a, b) = (context.chars().count(), text.chars().count());
                 // 1 where both are equally long, e⁻⁴ where one is e times as long.
