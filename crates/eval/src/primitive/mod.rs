@@ -58,7 +58,7 @@ fn answer_all(
     for (lines, jobs) in lines.chunks(CHUNK).zip(jobs.chunks(CHUNK)) {
         let mut answers: Vec<Option<Response>> = vec![None; jobs.len()];
         usage += backend.run(jobs, settings, &mut |i, response| {
-            answers[i] = Some(response)
+            answers[i] = Some(response);
         })?;
         for ((line, job), response) in lines.iter().zip(jobs).zip(answers) {
             let response = response.expect("a backend answers every job of a successful call");
