@@ -68,7 +68,7 @@ fn answers(model: &ScriptedModel, requests: &[Request]) -> Vec<(Encoded, Respons
     let mut responses: Vec<Option<Response>> = vec![None; jobs.len()];
     model
         .run(&jobs, &run_settings(), &mut |i, response| {
-            responses[i] = Some(response)
+            responses[i] = Some(response);
         })
         .unwrap();
     jobs.into_iter()
