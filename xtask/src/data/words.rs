@@ -88,6 +88,39 @@ pub(super) fn read(packages: &Packages, codes: &Codes) -> Result<Words, String> 
     })
 }
 
+/// All names of every language by code and script, those left out that equal the English ones.
+pub(super) fn all_names(
+    packages: &Packages,
+    codes: &Codes,
+) -> Result<BTreeMap<(String, String), Vec<String>>, String> {
+    let likely = LikelyScripts::read(packages)?;
+    let english = names(packages, "en")?;
+    let mut all = BTreeMap::new();
+    for locale in packages.entries("cldr-annotations-full/annotations")? {
+        let parts: Vec<&str> = locale.split('-').collect();
+        let regional = parts.len() > 2 || parts.len() == 2 && parts[1].len() != 4;
+        if regional || LEFT_OUT.iter().any(|(left_out, _)| *left_out == locale) {
+            continue;
+        }
+        let own: Vec<String> = names(packages, &locale)?
+            .into_iter()
+            .filter(|(symbol, name)| {
+                let same = |gloss: &String| gloss.to_lowercase() == name.to_lowercase();
+                locale == "en" || !english.get(symbol).is_some_and(same)
+            })
+            .map(|(_, name)| name)
+            .collect();
+        let script = likely.of(&locale, parts[0]);
+        let code = match codes.of_tag(parts[0], &script).as_str() {
+            // Filipino is the standard of Tagalog.
+            "fil" => "tgl".to_owned(),
+            code => code.to_owned(),
+        };
+        all.insert((code, script), own);
+    }
+    Ok(all)
+}
+
 /// Short names of a locale by symbol, NFC.
 fn names(packages: &Packages, locale: &str) -> Result<BTreeMap<String, String>, String> {
     let json = packages.json(&format!(
