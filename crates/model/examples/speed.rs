@@ -1,7 +1,7 @@
 //! Speed of the engine on a model file: tokens per second and share of the arithmetic peak.
 //!
 //! ```text
-//! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS]
+//! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS [CASE]]
 //! ```
 //! Medians of five runs, by the clock and by processor time (what a machine of its own would give:
 //! the latter leaves out time in which other programs had the processors). Token ids are pseudo-random, prefixes are not kept between runs.
@@ -18,8 +18,9 @@ use isogloss_record::{Encoded, Sampling};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("usage: speed MODEL [THREADS]")?;
+    let path = args.next().ok_or("usage: speed MODEL [THREADS [CASE]]")?;
     let threads: usize = args.next().map_or(Ok(2), |n| n.parse())?;
+    let only = args.next().unwrap_or_default();
     let options = EngineOptions {
         threads: NonZeroUsize::new(threads),
         cache_bytes: 0,
@@ -28,14 +29,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let isa = Isa::detect();
     let peak = measure::peak_gflops(isa, threads);
     println!("{isa:?}, {threads} threads, measured peak {peak:.0} GFLOP/s");
-    for (m, n, k) in [
+    let shapes = [
         (1, 3072, 576),
         (8, 3072, 576),
         (64, 3072, 576),
         (512, 3072, 576),
         (512, 576, 1536),
         (512, 960, 576),
-    ] {
+    ];
+    for (m, n, k) in shapes.into_iter().filter(|_| only.is_empty()) {
         let mut rates = Vec::new();
         for _ in 0..5 {
             let cpu = cpu_seconds();
@@ -112,7 +114,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         share_prefixes: true,
         cancel: &cancel,
     };
-    for (name, n_tokens, jobs) in cases {
+    for (name, n_tokens, jobs) in cases.into_iter().filter(|c| c.0.contains(&only)) {
         let mut times = Vec::new();
         for _ in 0..5 {
             let (start, cpu) = (Instant::now(), cpu_seconds());
@@ -132,6 +134,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             rate(seconds),
             rate(cpu)
         );
+    }
+    let status =
+        isogloss_record::files::read_to_string("/proc/self/status".as_ref()).unwrap_or_default();
+    if let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM")) {
+        println!("most memory: {}", peak.trim_start_matches("VmHWM:").trim());
     }
     Ok(())
 }
