@@ -241,18 +241,23 @@ pub enum Standing {
     Straddles,
 }
 
+/// A language is at its floor only where even a one-sided test at this level does not tell it from
+/// the floor: stopping is the error to avoid here, more items are cheap, and later looks ask κ
+/// against the line at the corrected level.
+const FLOOR_P_MAX: f64 = 0.1;
+
 /// Whether a choice is told from chance: κ's one-sided test, or the interval of the gain above zero.
-pub fn is_above_chance(result: &ChoiceResult, alpha: f64) -> bool {
+pub fn is_above_chance(result: &ChoiceResult) -> bool {
     let (n_right, n) = counts(result);
-    at_least(n_right, n, 1.0 / GROUP as f64) <= alpha / 2.0
+    at_least(n_right, n, 1.0 / GROUP as f64) <= FLOOR_P_MAX
         || result.gain.is_some_and(|gain| gain.low > 0.0)
 }
 
 /// Whether a choice is told from its copy floor, by right answers or by gain; `true` where the floor
 /// was not measured.
-pub fn is_above_floor(evidence: &ChoiceEvidence, alpha: f64) -> bool {
+pub fn is_above_floor(evidence: &ChoiceEvidence) -> bool {
     evidence.above_floor.is_none_or(|floor| {
-        floor.p_value <= alpha / 2.0
+        floor.p_value <= FLOOR_P_MAX
             || evidence
                 .result
                 .gain
@@ -264,7 +269,7 @@ pub fn is_above_floor(evidence: &ChoiceEvidence, alpha: f64) -> bool {
 /// Where a choice stands after a look, at the level of one of `n_looks`.
 pub fn standing(evidence: &ChoiceEvidence, policy: &Policy, n_looks: usize) -> Standing {
     let alpha = policy.thresholds.alpha / n_looks.max(1) as f64;
-    if !is_above_chance(&evidence.result, alpha) || !is_above_floor(evidence, alpha) {
+    if !is_above_chance(&evidence.result) || !is_above_floor(evidence) {
         return Standing::AtFloor;
     }
     let (above, below) = threshold_p_values(&evidence.result, policy);
@@ -481,10 +486,10 @@ fn choice_axis(name: &str, evidence: &ChoiceEvidence, n_looks: usize, policy: &P
     let alpha = policy.thresholds.alpha / n_looks.max(1) as f64;
     let numbers = choice_numbers(name, result);
     let line = policy.thresholds.kappa;
-    if !is_above_chance(result, alpha) {
+    if !is_above_chance(result) {
         return Axis::Fails(format!("{numbers}: not told from chance"));
     }
-    if !is_above_floor(evidence, alpha) {
+    if !is_above_floor(evidence) {
         let floor = result.floor.unwrap_or_default();
         return Axis::Fails(format!(
             "{numbers}: no difference from what names alone give (copy floor κ {floor:.2})"
@@ -519,6 +524,7 @@ fn fidelity_axis(evidence: Option<&(FidelityResult, Reliability)>, policy: &Poli
             Reliability::Sisters => {
                 "the identifier cannot tell this language from a sister language".to_owned()
             }
+            Reliability::Missed => "the identifier misses most texts in this language".to_owned(),
             _ => "the identifier's errors in this language are not known from a second register"
                 .to_owned(),
         });

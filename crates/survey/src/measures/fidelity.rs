@@ -61,6 +61,8 @@ pub enum Reliability {
     Unmeasured,
     /// It cannot tell the language from a sister.
     Sisters,
+    /// It misses too many texts in the language for a correction.
+    Missed,
 }
 
 /// The result; `None` where every continuation is empty.
@@ -86,7 +88,7 @@ pub fn fidelity(
             sensitivity,
             specificity,
         } => corrected(observed, sensitivity, specificity),
-        Reliability::Unmeasured | Reliability::Sisters => None,
+        Reliability::Unmeasured | Reliability::Sisters | Reliability::Missed => None,
     };
     let Estimate {
         value, low, high, ..
@@ -96,7 +98,7 @@ pub fn fidelity(
             sensitivity,
             specificity,
         } => (Some(sensitivity.value), Some(specificity.value)),
-        Reliability::Unmeasured | Reliability::Sisters => (None, None),
+        Reliability::Unmeasured | Reliability::Sisters | Reliability::Missed => (None, None),
     };
     let scripts: Vec<f64> = judged.iter().filter_map(|(_, c)| c.script_share).collect();
     let n_chat = chat
@@ -187,6 +189,7 @@ mod tests {
         for reliability in [
             Reliability::Unmeasured,
             Reliability::Sisters,
+            Reliability::Missed,
             measured(50, 50),
         ] {
             let result = fidelity(&texts, reliability, &[said(Some(false))]).unwrap();

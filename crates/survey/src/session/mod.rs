@@ -373,13 +373,12 @@ impl<'a> Session<'a> {
     fn pursue(&mut self, way: Way, measure: Measure) -> Result<(), SurveyError> {
         let complete = self.survey.settings.complete;
         let n_looks = self.survey.settings.n_items.n_looks();
-        let alpha = self.survey.policy.thresholds.alpha / n_looks as f64;
         let mut above_chance = Vec::new();
         for index in self.pursued() {
             let Some(evidence) = self.evidence(index, way) else {
                 continue;
             };
-            if policy::is_above_chance(&evidence.result, alpha) || complete {
+            if policy::is_above_chance(&evidence.result) || complete {
                 above_chance.push(index);
             } else if way == Way::To {
                 self.works[index].halted = Some(halted("chance", &evidence));
