@@ -246,11 +246,14 @@ pub enum Standing {
 /// against the line at the corrected level.
 const FLOOR_P_MAX: f64 = 0.1;
 
-/// Whether a choice is told from chance: κ's one-sided test, or the interval of the gain above zero.
-pub fn is_above_chance(result: &ChoiceResult) -> bool {
+/// Whether a choice is at chance: κ below the line, and neither κ's one-sided test nor the interval of
+/// the gain tells it from chance. With few items κ can reach the line and still not be told from
+/// chance: that is doubt, not the floor.
+pub fn is_at_chance(result: &ChoiceResult, policy: &Policy) -> bool {
     let (n_right, n) = counts(result);
-    at_least(n_right, n, 1.0 / GROUP as f64) <= FLOOR_P_MAX
-        || result.gain.is_some_and(|gain| gain.low > 0.0)
+    result.value < policy.thresholds.kappa
+        && at_least(n_right, n, 1.0 / GROUP as f64) > FLOOR_P_MAX
+        && result.gain.is_none_or(|gain| gain.low <= 0.0)
 }
 
 /// Whether a choice is told from its copy floor, by right answers or by gain; `true` where the floor
@@ -269,7 +272,7 @@ pub fn is_above_floor(evidence: &ChoiceEvidence) -> bool {
 /// Where a choice stands after a look, at the level of one of `n_looks`.
 pub fn standing(evidence: &ChoiceEvidence, policy: &Policy, n_looks: usize) -> Standing {
     let alpha = policy.thresholds.alpha / n_looks.max(1) as f64;
-    if !is_above_chance(&evidence.result) || !is_above_floor(evidence) {
+    if is_at_chance(&evidence.result, policy) || !is_above_floor(evidence) {
         return Standing::AtFloor;
     }
     let (above, below) = threshold_p_values(&evidence.result, policy);
@@ -486,7 +489,7 @@ fn choice_axis(name: &str, evidence: &ChoiceEvidence, n_looks: usize, policy: &P
     let alpha = policy.thresholds.alpha / n_looks.max(1) as f64;
     let numbers = choice_numbers(name, result);
     let line = policy.thresholds.kappa;
-    if !is_above_chance(result) {
+    if is_at_chance(result, policy) {
         return Axis::Fails(format!("{numbers}: not told from chance"));
     }
     if !is_above_floor(evidence) {

@@ -168,6 +168,11 @@ fn the_stopping_rule_sees_floor_line_and_doubt() {
         standing(&evidence(3, 12, 0.0, 3), &policy, 2),
         Standing::AtFloor
     );
+    // 4 of 8: κ .33 reaches the line, p = .11: doubt, not the floor.
+    assert_eq!(
+        standing(&evidence(4, 8, 0.0, 0), &policy, 2),
+        Standing::Straddles
+    );
     assert_eq!(
         standing(&evidence(12, 12, 0.3, 3), &policy, 2),
         Standing::Clear

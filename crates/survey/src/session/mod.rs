@@ -378,7 +378,7 @@ impl<'a> Session<'a> {
             let Some(evidence) = self.evidence(index, way) else {
                 continue;
             };
-            if policy::is_above_chance(&evidence.result) || complete {
+            if complete || !policy::is_at_chance(&evidence.result, self.survey.policy) {
                 above_chance.push(index);
             } else if way == Way::To {
                 self.works[index].halted = Some(halted("chance", &evidence));
