@@ -22,4 +22,4 @@ pub use plan::{ItemCount, Plan, Settings, TOUR_LANGUAGES, plan};
 pub use policy::Policy;
 pub use session::listen::{Hearing, Identify, ReliabilityOf};
 pub use session::texts::{ParallelSource, SurveyTexts, WordSource};
-pub use session::{Progress, Survey, Surveyed, add_samples, survey};
+pub use session::{Progress, Survey, Surveyed, add_samples, hearing, survey};

@@ -17,6 +17,7 @@
 //! store, so a survey that was killed goes on where it stopped and gives the same bytes.
 
 mod gather;
+mod hearing;
 pub(crate) mod listen;
 mod results;
 pub(crate) mod score;
@@ -42,6 +43,7 @@ use crate::measures::lexicon::WordOutcome;
 use crate::plan::Settings;
 use crate::policy::{self, ChoiceEvidence, Policy, Standing};
 pub use gather::add_samples;
+pub use hearing::hearing;
 use listen::{Hearing, Start, answers, continuations};
 use score::{Question, Scored, Want, roll, score};
 use texts::SurveyTexts;
