@@ -2,6 +2,8 @@
 //! in, answers out, in the order of the input.
 
 pub mod generate;
+pub mod hidden;
+pub mod identify;
 pub mod score;
 pub mod tokenize;
 

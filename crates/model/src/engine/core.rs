@@ -49,6 +49,8 @@ pub(super) struct Core {
     /// Bytes of segments kept between calls.
     pub(super) cache_bytes: usize,
     /// Threads that compute; the calling thread only hands out work and answers.
+    /// Whether the last block's pooled states are taken after the final norm.
+    pub(super) pool_after_norm: bool,
     pub(super) pool: rayon::ThreadPool,
 }
 
@@ -361,7 +363,18 @@ impl Core {
                 pools.iter().position(|p| p.segment == id).map(|p| (p, run))
             })
             .collect();
+        let mut normed = Rows::new(self.decoder.config.d_model);
         let after_block = |layer: usize, x: &Rows| {
+            let is_last = layer + 1 == self.decoder.config.n_layers;
+            let x = if is_last && self.pool_after_norm && !pooled.is_empty() {
+                // States that are not finite are refused with the block's own rows.
+                let _ = self
+                    .decoder
+                    .norm(x, &self.decoder.weights.final_norm, &mut normed);
+                &normed
+            } else {
+                x
+            };
             for (pool, run) in &pooled {
                 pools[*pool].take(layer, run, x);
             }

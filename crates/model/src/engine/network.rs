@@ -14,7 +14,7 @@ use crate::backend::{BackendError, RunSettings};
 use crate::checkpoint::Config;
 use crate::kernel::Isa;
 
-/// How an engine uses the machine; nothing here changes a number.
+/// How an engine uses the machine, and what its hidden states are; nothing here changes a score.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Threads; `None`: as many as the machine has processors.
@@ -23,6 +23,8 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
     /// Instruction set; `None`: the best that the processor has.
     pub isa: Option<Isa>,
+    /// Whether the last block's pooled states are taken after the final norm.
+    pub pool_after_norm: bool,
 }
 
 impl Default for EngineOptions {
@@ -31,6 +33,7 @@ impl Default for EngineOptions {
             threads: None,
             cache_bytes: 512 << 20,
             isa: None,
+            pool_after_norm: false,
         }
     }
 }
@@ -74,6 +77,7 @@ impl Network {
             name: name.to_owned(),
             bos,
             cache_bytes: options.cache_bytes,
+            pool_after_norm: options.pool_after_norm,
             pool,
         };
         Ok(Self { core, state })

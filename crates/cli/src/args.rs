@@ -1,0 +1,54 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use isogloss_model::RunSettings;
+
+/// How the work is spread; none of these changes a number.
+#[derive(Args)]
+pub(crate) struct Compute {
+    /// Threads to use [default: all processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Sequences per batch; more needs more memory
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: u16,
+
+    /// Compute every sequence alone instead of sharing common beginnings (slower, same bytes)
+    #[arg(long, hide = true)]
+    no_prefix_sharing: bool,
+}
+
+impl Compute {
+    pub(crate) fn n_threads(&self) -> usize {
+        self.threads
+            .map_or_else(crate::machine::n_cpus, usize::from)
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        usize::from(self.batch_size)
+    }
+
+    pub(crate) fn run_settings<'a>(&self, stop: &'a AtomicBool) -> RunSettings<'a> {
+        RunSettings {
+            batch_size: self.batch_size(),
+            share_prefixes: !self.no_prefix_sharing,
+            cancel: stop,
+        }
+    }
+}
+
+/// Where JSON lines come from and go to.
+#[derive(Args)]
+pub(crate) struct Lines {
+    /// File of JSON lines to read; `-` is standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) input: PathBuf,
+
+    /// File to write; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+}

@@ -1,0 +1,138 @@
+//! `isogloss survey`: which languages does a model serve, and how sure is that?
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use isogloss_lang::registry;
+use isogloss_record::{Lang, Seed, files};
+use isogloss_survey::{ItemCount, Policy, Settings};
+
+use crate::args::Compute;
+use crate::error::Result;
+use crate::job::{self, Job, Texts};
+
+/// Draw the line of one model or several: which languages do they serve?
+///
+/// Measures comprehension, production, lexicon, fidelity, alignment, information and cost in every
+/// language, each with its interval, and decides: served, partly, not served, cannot say. Writes an
+/// atlas that opens in a browser. Running the same command again resumes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  isogloss survey smollm2-135m --langs ha,eu,or,kk --out my-run
+  isogloss survey ./model-a ./model-b --langs all --fast --out fast-run
+  isogloss survey gemma3-270m --langs sw,ha --text my-pairs.tsv --out own-run")]
+pub(crate) struct Args {
+    /// Models: paths, hub ids (`org/name`) or short names (`smollm2-135m`)
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<String>,
+
+    /// Languages by commas: codes or names, `all`, `script:Deva`, `family:turkic`
+    #[arg(long, value_name = "LIST")]
+    langs: String,
+
+    /// Folder of the run; created if it is not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Language whose texts are the other side of every measure
+    #[arg(long, value_name = "LANG", default_value = "eng")]
+    reference: String,
+
+    /// Your own pairs: a TSV file, or a folder of aligned line files
+    ///
+    /// TSV: the header names the languages, a row holds one text in each. Folder: `eng.txt`,
+    /// `hau_Latn.txt`…, line by line the same content. They replace the embedded running text.
+    #[arg(long, value_name = "PATH")]
+    text: Option<PathBuf>,
+
+    /// Comprehension on 8 items, 24 words, information and cost only
+    #[arg(long)]
+    fast: bool,
+
+    /// Text items per language: a number, or `all` [default: 12, with --fast 8]
+    #[arg(long, value_name = "N|all", value_parser = item_count)]
+    items: Option<ItemCount>,
+
+    /// Words per language [default: 48, with --fast 24]
+    #[arg(long, value_name = "N")]
+    words: Option<usize>,
+
+    /// Continuations per language [default: 4]
+    #[arg(long, value_name = "N")]
+    continuations: Option<usize>,
+
+    /// Measure languages to the end even where they are at their floor
+    #[arg(long)]
+    complete: bool,
+
+    /// Thresholds of the verdicts, as in `packs/policies/default.toml`
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Leave sample texts out of the results and the atlas
+    #[arg(long)]
+    no_samples: bool,
+
+    /// Print the results as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    compute: Compute,
+}
+
+fn item_count(text: &str) -> std::result::Result<ItemCount, String> {
+    match text {
+        "all" => Ok(ItemCount::All),
+        number => match number.parse() {
+            Ok(n) if n >= 4 => Ok(ItemCount::First(n)),
+            _ => Err("expected a number from 4 up, or `all`".to_owned()),
+        },
+    }
+}
+
+pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
+    let registry = registry();
+    let reference: Lang = registry.resolve(&args.reference)?;
+    let texts = Texts::gather(args.text.as_deref())?;
+    let languages = registry.select(&args.langs, &texts.languages())?;
+    let defaults = if args.fast {
+        Settings::fast()
+    } else {
+        Settings::full()
+    };
+    let settings = Settings {
+        reference,
+        n_items: args.items.unwrap_or(defaults.n_items),
+        n_words: args.words.unwrap_or(defaults.n_words),
+        n_continuations: args.continuations.unwrap_or(defaults.n_continuations),
+        complete: args.complete,
+        seed: Seed(args.seed),
+        ..defaults
+    };
+    let policy = match &args.policy {
+        None => Policy::shipped(),
+        Some(path) => Policy::parse(&path.display().to_string(), &files::read_to_string(path)?)?,
+    };
+    job::run(
+        &Job {
+            command: "survey",
+            models: &args.models,
+            languages: &languages,
+            texts: &texts,
+            settings: &settings,
+            policy: &policy,
+            out: &args.out,
+            samples: !args.no_samples,
+            json: args.json,
+            compute: &args.compute,
+        },
+        stop,
+    )?;
+    Ok(())
+}

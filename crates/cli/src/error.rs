@@ -1,0 +1,80 @@
+//! What a user reads when something fails: one sentence, details, one hint.
+
+use std::fmt;
+
+use isogloss_record::Explain;
+
+/// An error on its way to the terminal.
+///
+/// Printed as `error: <sentence>` on one line, then its causes and details, then one `hint:`.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    sentence: String,
+    details: Vec<String>,
+    hint: Option<String>,
+    pub(crate) exit_code: u8,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, CliError>;
+
+/// Exit status of a run that the user stopped, as shells report an interrupt.
+const INTERRUPTED: u8 = 130;
+
+impl CliError {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        let sentence = sentence.into();
+        // An error is exactly one line: what follows a line break is detail.
+        let mut lines = sentence.lines().map(str::to_owned);
+        Self {
+            sentence: lines.next().unwrap_or_default(),
+            details: lines.collect(),
+            hint: None,
+            exit_code: 1,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The user pressed Ctrl-C; what is finished is kept.
+    pub(crate) fn interrupted(hint: &str) -> Self {
+        Self {
+            exit_code: INTERRUPTED,
+            ..Self::new("interrupted").hint(hint)
+        }
+    }
+}
+
+impl<E: Explain> From<E> for CliError {
+    fn from(error: E) -> Self {
+        let mut cli = Self::new(error.to_string());
+        let mut shown = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Many errors already repeat their cause in their own sentence.
+            if !shown.contains(&text) {
+                cli.details.push(format!("cause: {text}"));
+                shown = text;
+            }
+            source = cause.source();
+        }
+        cli.hint = error.hint();
+        cli
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.sentence)?;
+        for line in &self.details {
+            write!(f, "\n  {line}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
