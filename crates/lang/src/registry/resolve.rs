@@ -3,6 +3,7 @@
 use isogloss_record::{Explain, Lang, Script};
 
 use super::Registry;
+use crate::script;
 
 /// A language that the registry does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,14 +45,18 @@ impl Registry {
     /// BCP 47 tags (`ha-Latn-NG`, `zh-TW`; regions only choose between Chinese scripts), FLORES codes
     /// (`hau_Latn`), English names and endonyms.
     pub fn resolve(&self, text: &str) -> Result<Lang, UnknownLanguage> {
+        self.find(text).ok_or_else(|| UnknownLanguage {
+            found: text.trim().to_owned(),
+            nearest: self.nearest(text.trim()),
+        })
+    }
+
+    /// The same without the search for the nearest names, which takes milliseconds.
+    pub fn find(&self, text: &str) -> Option<Lang> {
         let text = text.trim();
         self.by_code(text)
             .or_else(|| self.by_name(text))
             .map(|lang| self.canonical(lang))
-            .ok_or_else(|| UnknownLanguage {
-                found: text.to_owned(),
-                nearest: self.nearest(text),
-            })
     }
 
     fn by_code(&self, text: &str) -> Option<Lang> {
@@ -64,7 +69,10 @@ impl Registry {
         for part in parts {
             let is_alphanumeric = part.bytes().all(|b| b.is_ascii_alphanumeric());
             match (part.len(), part.parse::<Script>()) {
-                (4, Ok(found)) if script.is_none() => script = Some(found),
+                (4, Ok(found)) if script.is_none() && script::facts(found).is_some() => {
+                    script = Some(found);
+                }
+                (4, _) => return None,
                 // Taiwan, Hong Kong and Macao write Chinese in traditional characters.
                 (2, _)
                     if matches!(part, "TW" | "HK" | "MO")

@@ -152,6 +152,7 @@ fn an_unknown_language_comes_with_the_nearest() {
     for text in [
         "",
         "hau_Latin!",
+        "eng_Latm",
         "ha__",
         "\u{1f600}",
         "zz-Zzzz-zz-zz",

@@ -221,3 +221,40 @@ fn folders_on_disk_pass_over_what_is_no_text() {
         assert!(own.text.translations(lang("ace_Arab")).is_some());
     }
 }
+
+/// Every translation is aligned, and no document is empty.
+fn is_sound(own: &Own) -> bool {
+    let n = own.text.document_ids.len();
+    own.text.languages.len() >= 2
+        && own.text.languages.values().flatten().all(|translation| {
+            translation.documents.len() == n
+                && translation
+                    .documents
+                    .iter()
+                    .flatten()
+                    .all(|text| !text.trim().is_empty())
+        })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn any_bytes_give_a_text_or_an_error(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+        table in "(eng|hau|id|\\PC{0,6})(\t(hi|ory|\\PC{0,6})){0,3}(\n\\PC{0,8}(\t\\PC{0,8}){0,3}){0,5}",
+        name in "\\PC{0,12}",
+    ) {
+        for name in ["a.tsv", "eng-hau.tsv", &name] {
+            for bytes in [&bytes[..], table.as_bytes()] {
+                if let Ok(own) = from_table(name, bytes) {
+                    proptest::prop_assert!(is_sound(&own));
+                }
+            }
+        }
+        let files = [("eng.txt".to_owned(), b"One.\n".to_vec()), (name, table.into_bytes())];
+        if let Ok(own) = from_files("mine", &files) {
+            proptest::prop_assert!(is_sound(&own));
+        }
+    }
+}

@@ -193,7 +193,7 @@ fn utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, TextError> {
 
 /// A language code as it is written in names of files and columns.
 fn code(text: &str) -> Option<(Lang, bool)> {
-    let lang = registry().resolve(text).ok()?;
+    let lang = registry().find(text)?;
     let names_script = text
         .split(['_', '-'])
         .skip(1)

@@ -118,9 +118,11 @@ fn languages_of_name(name: &str) -> Vec<(String, (isogloss_record::Lang, bool))>
 /// The error for a table whose languages are not said: where part of a header is known, the first
 /// cell that is not.
 fn no_languages(name: &str, first: &[&str], looks_like_header: bool) -> TextError {
-    let unknown = first.iter().find_map(|cell| registry().resolve(cell).err());
+    let unknown = looks_like_header
+        .then(|| first.iter().find_map(|cell| registry().resolve(cell).err()))
+        .flatten();
     match unknown {
-        Some(source) if looks_like_header => TextError::Language {
+        Some(source) => TextError::Language {
             name: format!("{name}, column `{}`", source.found),
             source,
         },
