@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS [CASE]]
 //! ```
+//! Where the time goes, for work on the kernels; `bench` is our side of the comparison with a peer.
 //! Medians of five runs, by the clock and by processor time (what a machine of its own would give:
 //! the latter leaves out time in which other programs had the processors). Token ids are pseudo-random, prefixes are not kept between runs.
 
@@ -24,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = EngineOptions {
         threads: NonZeroUsize::new(threads),
         cache_bytes: 0,
-        isa: None,
+        ..EngineOptions::default()
     };
     let isa = Isa::detect();
     let peak = measure::peak_gflops(isa, threads);

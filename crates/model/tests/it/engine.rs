@@ -37,6 +37,7 @@ fn load(model: Tiny, way: Way) -> Network {
         threads: NonZeroUsize::new(way.threads),
         cache_bytes: way.cache_bytes,
         isa: way.isa,
+        ..EngineOptions::default()
     };
     let config = model.config.clone();
     Network::load(&config, Arc::new(model), "tiny", Some(0), &options).unwrap()
