@@ -12,4 +12,5 @@ mod reference;
 mod requests;
 mod templates;
 mod tiny;
+mod token_ids;
 mod tokenizers;
