@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 mod data;
 mod deny;
+mod docs;
 mod identifier;
 mod worldmap;
 
@@ -23,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask <task>
   identifier [--check] the language identifier's model, from the texts and CLDR; its reliability
                        on FLORES-200, where `../shared/flores200` is there
   deny                 licences and sources of all dependencies, by the rules of deny.toml
+  docs [--check]       docs/cli.md, from the help of the commands
   worldmap FOLDER [--check]
                        the map's land, from the unpacked npm package world-atlas 2.0.2
 ";
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         ["data"] => data::run(false),
         ["data", "--check"] => data::run(true),
         ["deny"] => deny::run(),
+        ["docs"] => docs::run(false),
+        ["docs", "--check"] => docs::run(true),
         ["identifier"] => identifier::run(false),
         ["identifier", "--check"] => identifier::run(true),
         ["worldmap", folder] => worldmap::run(Path::new(folder), false),

@@ -14,7 +14,7 @@ pub(crate) struct Compute {
     threads: Option<u16>,
 
     /// Sequences per batch; more needs more memory
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
 
     /// Compute every sequence alone instead of sharing common beginnings (slower, same bytes)
