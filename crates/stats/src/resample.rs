@@ -34,7 +34,7 @@ pub struct Studentized {
 /// `statistic` gets document indices below `n` (with repetitions in resamples) and answers `None`
 /// where it is not defined. Neither interval alone covers enough on few documents: t falls to 91 %
 /// on skewed data at n = 12, percentile-t to 93 %; from fifty on the hull would exceed 97 %. See the
-/// table in [`crate::mean`]. With fewer than eight documents, or where most resamples are constant,
+/// table in [`mod@crate::mean`]. With fewer than eight documents, or where most resamples are constant,
 /// it is the t interval. `None` for `n < 2`, or where the statistic is not defined or not finite.
 /// Source of percentile-t: Efron & Tibshirani 1993, ch. 12.5.
 pub fn studentized_interval(

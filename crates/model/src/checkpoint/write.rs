@@ -237,7 +237,7 @@ pub fn safetensors(tensors: &BTreeMap<String, OwnedTensor>) -> Vec<u8> {
 /// A Hugging Face folder: `config.json` and `model.safetensors`.
 ///
 /// # Panics
-/// See [`safetensors`].
+/// See [`safetensors()`].
 pub fn hf_folder(
     folder: &Path,
     config: &serde_json::Value,
