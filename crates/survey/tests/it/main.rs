@@ -5,6 +5,7 @@ mod flow;
 mod invented;
 mod own_text;
 mod planted;
+mod premium;
 mod scripted;
 mod shipped_text;
 mod tokens;
