@@ -30,8 +30,12 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(own) = from_files("folder", &files) {
         check(&own);
     }
-    // And names of files.
-    let name = String::from_utf8_lossy(data).into_owned();
+    // And names of files, marked by a slash: most are refused with the nearest languages, whose
+    // search takes more than nine tenths of the time.
+    let Some(name) = data.strip_prefix(b"/") else {
+        return;
+    };
+    let name = String::from_utf8_lossy(name).into_owned();
     let files = [
         ("eng.txt".to_owned(), b"One.".to_vec()),
         (name, b"Two.".to_vec()),

@@ -37,6 +37,10 @@ const N_NEAREST: usize = 3;
 /// Below this similarity a name is not worth offering.
 const SIMILARITY_MIN: f64 = 0.75;
 
+/// A longer text, in characters, is no mistyped name. Comparing it with thousands of names would
+/// take time in proportion to its length, and a cell of a table may be megabytes.
+const N_CHARACTERS_MAX: usize = 100;
+
 impl Registry {
     /// The language that a code, a tag or a name means, in its canonical form.
     ///
@@ -104,10 +108,10 @@ impl Registry {
 
     /// The names and codes most like a text.
     fn nearest(&self, text: &str) -> Vec<(Lang, String)> {
-        let text = text.to_lowercase();
-        if text.is_empty() {
+        if text.is_empty() || text.chars().nth(N_CHARACTERS_MAX).is_some() {
             return Vec::new();
         }
+        let text = text.to_lowercase();
         let mut scored: Vec<(f64, bool, Lang)> = self
             .languages
             .values()
@@ -119,7 +123,7 @@ impl Registry {
                     .map(|name| strsim::jaro_winkler(&text, &name.to_lowercase()));
                 // A mistyped code: the same letters in another order, or one letter off.
                 let code =
-                    strsim::osa_distance(&text, language.lang.code()) <= 1 && text.len() <= 4;
+                    text.len() <= 4 && strsim::osa_distance(&text, language.lang.code()) <= 1;
                 let score = names.fold(if code { 0.8 } else { 0.0 }, f64::max);
                 let has_text = language.n_udhr + language.n_words > 0;
                 (score >= SIMILARITY_MIN).then_some((score, !has_text, language.lang))
