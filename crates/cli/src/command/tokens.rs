@@ -149,6 +149,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let table = tokens_table(&report);
         output::data(&output::table(&table.header, &table.rows))?;
     }
+    let not_measured: BTreeMap<_, _> = report
+        .models
+        .iter()
+        .flat_map(|model| &model.not_measured)
+        .collect();
+    for (lang, reason) in not_measured {
+        output::talk(&format!(
+            "not measured: {} ({lang}): {reason}",
+            registry.name(*lang)
+        ));
+    }
     let write = |path: &Option<PathBuf>, text: &dyn Fn() -> Result<String>| -> Result<()> {
         match path {
             None => Ok(()),
