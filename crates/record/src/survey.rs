@@ -380,7 +380,7 @@ pub struct CostResult {
     pub byte_premium: f64,
     /// Tokens per byte here ÷ tokens per byte in the reference.
     pub tokens_per_byte_premium: f64,
-    /// Tokens of this language in which the model's context holds the reference's content.
+    /// Context length ÷ premium: tokens of the reference whose content fits into the context.
     pub usable_context: f64,
 }
 
