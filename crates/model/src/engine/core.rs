@@ -48,15 +48,17 @@ pub(super) struct Core {
     pub(super) bos: Option<u32>,
     /// Bytes of segments kept between calls.
     pub(super) cache_bytes: usize,
-    /// Threads that compute; the calling thread only hands out work and answers.
     /// Whether the last block's pooled states are taken after the final norm.
     pub(super) pool_after_norm: bool,
+    /// Threads that compute; the calling thread only hands out work and answers.
     pub(super) pool: rayon::ThreadPool,
 }
 
-/// One sequence to score: a score job, or one label of a choice.
+/// One sequence to compute: a score job, one label of a choice, or the beginning of a score job whose
+/// states are pooled.
 struct Sequence {
     job: usize,
+    /// Which part of the job's answer: labels of a choice in their order, states before scores.
     label: usize,
     tokens: Vec<u32>,
     /// Positions `from..to` whose tokens are scored.
@@ -208,8 +210,8 @@ impl Core {
         on_response: &mut dyn FnMut(usize, Response),
     ) -> Result<(), BackendError> {
         let mut sequences = sequences(jobs);
-        // Neighbors share most; a text that must be computed anew for its hidden states comes
-        // before its likes, so that they find it.
+        // Neighbors share most. A beginning that must be computed anew for its hidden states comes
+        // before all that goes on from it, so that they find it.
         sequences.sort_by(|a, b| {
             (&a.tokens, b.n_pooled, a.job, a.label).cmp(&(&b.tokens, a.n_pooled, b.job, b.label))
         });
@@ -559,16 +561,21 @@ fn sequences(jobs: &[Encoded]) -> Vec<Sequence> {
             } => {
                 // Greedy agreement needs every token of the continuation.
                 let from = (*scored_from).min(*n_context).max(1);
-                let tokens = token_ids.clone();
-                let scored = from..tokens.len().max(from);
-                all.push(Sequence {
+                let scored = from..token_ids.len().max(from);
+                let sequence = |label, n_tokens, scored, n_pooled| Sequence {
                     job,
-                    label: 0,
-                    tokens,
+                    label,
+                    tokens: token_ids[..n_tokens].to_vec(),
                     scored,
                     n_context: *n_context,
-                    n_pooled: *n_pooled,
-                });
+                    n_pooled,
+                };
+                if has_two_parts(*n_pooled, token_ids) {
+                    all.push(sequence(0, *n_pooled, 0..0, *n_pooled));
+                    all.push(sequence(1, token_ids.len(), scored, 0));
+                } else {
+                    all.push(sequence(0, token_ids.len(), scored, *n_pooled));
+                }
             }
             Encoded::Choose { token_ids, labels } => {
                 all.extend(labels.iter().enumerate().map(|(label, ids)| {
@@ -590,6 +597,11 @@ fn sequences(jobs: &[Encoded]) -> Vec<Sequence> {
     all
 }
 
+/// Whether the pooled beginning of a score job is a sequence of its own.
+fn has_two_parts(n_pooled: usize, token_ids: &[u32]) -> bool {
+    (1..token_ids.len()).contains(&n_pooled)
+}
+
 /// The answer to a job, once all its sequences are there.
 fn response(job: &Encoded, parts: &mut Vec<(usize, Scored)>) -> Option<Response> {
     match job {
@@ -597,9 +609,14 @@ fn response(job: &Encoded, parts: &mut Vec<(usize, Scored)>) -> Option<Response>
             token_ids,
             n_context,
             scored_from,
-            ..
+            n_pooled,
         } => {
+            if parts.len() < 1 + usize::from(has_two_parts(*n_pooled, token_ids)) {
+                return None;
+            }
+            parts.sort_by_key(|(label, _)| *label);
             let (_, scored) = parts.pop()?;
+            let pooled = scored.pooled.or_else(|| parts.pop()?.1.pooled);
             let first = (*scored_from).min(*n_context).max(1);
             let logprob = |position: usize| {
                 let wanted = position >= (*scored_from).max(1);
@@ -609,7 +626,7 @@ fn response(job: &Encoded, parts: &mut Vec<(usize, Scored)>) -> Option<Response>
             Some(Response::Score {
                 logprobs,
                 greedy: scored.greedy,
-                pooled: scored.pooled,
+                pooled,
             })
         }
         Encoded::Choose { labels, .. } => {

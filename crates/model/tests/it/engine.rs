@@ -417,6 +417,42 @@ fn shared_prefixes_are_computed_once() {
     );
 }
 
+/// A context whose states are pooled serves the options that go on from it, whichever of them
+/// comes first.
+#[test]
+fn a_pooled_context_is_computed_once() {
+    let way = Way {
+        share_prefixes: true,
+        batch_size: 32,
+        ..STRAIGHT
+    };
+    let network = load(Tiny::new(Family::Llama, 5), way);
+    let context = ids(31, 40, VOCAB);
+    let jobs: Vec<Encoded> = (0..4)
+        .map(|option| {
+            let tokens = [context.clone(), vec![option; 6]].concat();
+            score(tokens, 40, 40, if option == 2 { 40 } else { 0 })
+        })
+        .collect();
+    let (answers, usage) = try_run(&network, way, &jobs).unwrap();
+    // The context once, and five of each option's six tokens (nothing follows the last).
+    assert_eq!(usage.n_tokens_computed, 40 + 4 * 5);
+    assert_same("shared or not", &run(&network, STRAIGHT, &jobs), &answers);
+    let pooled = |answer: &Response| {
+        matches!(
+            answer,
+            Response::Score {
+                pooled: Some(_),
+                ..
+            }
+        )
+    };
+    assert_eq!(
+        answers.iter().map(pooled).collect::<Vec<_>>(),
+        [false, false, true, false]
+    );
+}
+
 #[test]
 fn a_choice_is_the_score_of_each_label() {
     let network = load(Tiny::new(Family::Qwen3, 9), STRAIGHT);
