@@ -25,14 +25,19 @@ pub fn probability(k: usize, n: usize, p: f64) -> f64 {
 ///
 /// Four-way choice, 7 of 12 right: P(X ≥ 7) = 0.0143 at p = ¼.
 pub fn at_least(k: usize, n: usize, p: f64) -> f64 {
-    if k == 0 {
+    at_least_of(k as f64, n as f64, p)
+}
+
+/// [`at_least`] for counts between whole numbers too.
+pub(crate) fn at_least_of(k: f64, n: f64, p: f64) -> f64 {
+    if k <= 0.0 {
         1.0
-    } else if k > n || p <= 0.0 {
+    } else if k >= n + 1.0 || p <= 0.0 {
         0.0
     } else if p >= 1.0 {
         1.0
     } else {
-        beta_reg(k as f64, (n - k + 1) as f64, p).clamp(0.0, 1.0)
+        beta_reg(k, n - k + 1.0, p).clamp(0.0, 1.0)
     }
 }
 

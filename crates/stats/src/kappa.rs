@@ -12,13 +12,20 @@ use crate::share::share;
 /// # Panics
 /// If `n_options < 2` or `n_right > n`.
 pub fn kappa(n_right: usize, n: usize, n_options: usize) -> Option<Estimate> {
-    let accuracy = share(n_right, n)?;
-    Some(Estimate {
+    Some(kappa_of(share(n_right, n)?, n_options))
+}
+
+/// κ of an accuracy with its interval.
+///
+/// # Panics
+/// If `n_options < 2`.
+pub fn kappa_of(accuracy: Estimate, n_options: usize) -> Estimate {
+    Estimate {
         value: chance_corrected(accuracy.value, n_options),
         low: chance_corrected(accuracy.low, n_options),
         high: chance_corrected(accuracy.high, n_options),
-        n,
-    })
+        n: accuracy.n,
+    }
 }
 
 /// κ of an accuracy in `[0, 1]`.

@@ -3,6 +3,7 @@
 //! ```text
 //! right/wrong per item -> share, kappa ----+
 //! numbers per document -> mean, ratio -----+-> Estimate { value, low, high, n }
+//! right/wrong, two per word -> clustered --+
 //! identifier's verdicts -> corrected ------+
 //! p-values of many languages -> benjamini_hochberg
 //! ```
@@ -15,13 +16,15 @@
 //! |---|---|---|
 //! | share of right answers | [`share::share`] | Blaker's exact |
 //! | κ of an m-way choice | [`kappa::kappa`] | the share's, transformed |
+//! | share whose trials come in clusters | [`clustered::clustered_share`] | exact, from n = 100 mid-P, of an effective size |
 //! | mean, mean of paired differences | [`mean::mean`] | bootstrap-t, below n = 50 its hull with t |
 //! | ratio of sums | [`mean::ratio_of_sums`] | the same, of the logarithm |
 //! | paired difference of two shares | [`paired::share_difference`] | Bonett–Price |
-//! | share corrected for a classifier's errors | [`corrected::corrected_share`] | MOVER of three exact ones |
+//! | share corrected for a classifier's errors | [`corrected::corrected`] | MOVER of three |
 //! | correlation | [`correlation`] | Fisher's z |
 
 pub mod binomial;
+pub mod clustered;
 pub mod corrected;
 pub mod correlation;
 pub mod kappa;
@@ -34,7 +37,8 @@ pub mod share;
 
 mod quantile;
 
-pub use corrected::corrected_share;
+pub use clustered::clustered_share;
+pub use corrected::{Counted, Rate, corrected};
 pub use kappa::kappa;
 pub use mean::{mean, ratio_of_sums};
 pub use multiple::benjamini_hochberg;

@@ -17,9 +17,14 @@
 
 use isogloss_record::Estimate;
 
-use crate::binomial::{at_least, at_most, probability};
+use crate::binomial::{at_least, at_least_of, at_most};
 use crate::quantile::Z;
 use crate::{ALPHA, Interval};
+
+/// From so many trials on mid-P takes the place of an exact interval in what is built from several
+/// intervals ([`crate::corrected`], [`crate::clustered`]): exact ones cover up to 98 % there, while with
+/// fewer trials mid-P falls below 93 %.
+pub(crate) const N_MID_P_MIN: usize = 100;
 
 /// The share `k / n` with [`blaker`]'s interval; `None` for `n = 0`.
 ///
@@ -42,7 +47,8 @@ pub fn share(k: usize, n: usize) -> Option<Estimate> {
 /// # Panics
 /// If `k > n`.
 pub fn clopper_pearson(k: usize, n: usize) -> Option<Interval> {
-    invert_tails(k, n, 1.0)
+    assert!(k <= n, "{k} successes in {n} trials");
+    invert_tails(k as f64, n as f64, 1.0)
 }
 
 /// Mid-P: as Clopper–Pearson, with half of the observed outcome's probability in each tail.
@@ -53,7 +59,8 @@ pub fn clopper_pearson(k: usize, n: usize) -> Option<Interval> {
 /// # Panics
 /// If `k > n`.
 pub fn mid_p(k: usize, n: usize) -> Option<Interval> {
-    invert_tails(k, n, 0.5)
+    assert!(k <= n, "{k} successes in {n} trials");
+    invert_tails(k as f64, n as f64, 0.5)
 }
 
 /// Wilson's score interval: closed form, near 95 % on average; `None` for `n = 0`.
@@ -137,20 +144,29 @@ fn acceptability(k: usize, n: usize, p: f64) -> f64 {
     tail + far(fits)
 }
 
-fn invert_tails(k: usize, n: usize, own_weight: f64) -> Option<Interval> {
-    assert!(k <= n, "{k} successes in {n} trials");
-    if n == 0 {
+/// Both tails at 2.5 %, of which the observed outcome counts `own_weight`; `None` for `n ≤ 0`.
+///
+/// Counts may lie between whole numbers (P(X ≥ k) is the incomplete beta function I(k, n − k + 1)
+/// of `p`, which knows of no whole numbers): those of an effective sample size.
+pub(crate) fn invert_tails(k: f64, n: f64, own_weight: f64) -> Option<Interval> {
+    if n <= 0.0 {
         return None;
     }
-    let upper_tail = |p: f64| at_least(k, n, p) - (1.0 - own_weight) * probability(k, n, p);
-    let lower_tail = |p: f64| at_most(k, n, p) - (1.0 - own_weight) * probability(k, n, p);
+    let upper_tail = |p: f64| {
+        own_weight * at_least_of(k, n, p) + (1.0 - own_weight) * at_least_of(k + 1.0, n, p)
+    };
+    // P(X ≤ k), mirrored.
+    let lower_tail = |p: f64| {
+        let (k, p) = (n - k, 1.0 - p);
+        own_weight * at_least_of(k, n, p) + (1.0 - own_weight) * at_least_of(k + 1.0, n, p)
+    };
     Some(Interval {
-        low: if k == 0 {
+        low: if k <= 0.0 {
             0.0
         } else {
             bisect(0.0, 1.0, |p| upper_tail(p) > ALPHA / 2.0)
         },
-        high: if k == n {
+        high: if k >= n {
             1.0
         } else {
             bisect(1.0, 0.0, |p| lower_tail(p) > ALPHA / 2.0)
@@ -174,6 +190,7 @@ fn bisect(mut rejected: f64, mut accepted: f64, is_accepted: impl Fn(f64) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binomial::probability;
     use proptest::prelude::*;
 
     #[track_caller]

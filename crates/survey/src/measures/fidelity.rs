@@ -11,8 +11,7 @@
 
 use isogloss_record::Estimate;
 use isogloss_record::survey::{FidelityResult, MeasureCard};
-use isogloss_stats::corrected::corrected;
-use isogloss_stats::share;
+use isogloss_stats::{Counted, Rate, corrected, share};
 
 use super::{Measure, new_card};
 use crate::items::normal::normalize;
@@ -53,9 +52,9 @@ pub enum Reliability {
     /// Counted on a register that it was not trained on.
     Measured {
         /// Share of texts in the language that it called so.
-        sensitivity: Estimate,
+        sensitivity: Rate,
         /// Share of texts in other languages that it did not.
-        specificity: Estimate,
+        specificity: Rate,
     },
     /// Not counted on a second register.
     Unmeasured,
@@ -87,7 +86,7 @@ pub fn fidelity(
         Reliability::Measured {
             sensitivity,
             specificity,
-        } => corrected(observed, sensitivity, specificity),
+        } => corrected(Counted { n_yes, n }, sensitivity, specificity),
         Reliability::Unmeasured | Reliability::Sisters | Reliability::Missed => None,
     };
     let Estimate {
@@ -160,10 +159,10 @@ mod tests {
         }
     }
 
-    fn measured(se: usize, sp: usize) -> Reliability {
+    fn measured(se: f64, sp: f64) -> Reliability {
         Reliability::Measured {
-            sensitivity: share(se, 100).unwrap(),
-            specificity: share(sp, 100).unwrap(),
+            sensitivity: Rate { value: se, n: 100 },
+            specificity: Rate { value: sp, n: 100 },
         }
     }
 
@@ -173,7 +172,7 @@ mod tests {
         let mut texts = vec![said(Some(true)); 5];
         texts.extend(vec![said(Some(false)); 3]);
         texts.push(said(None));
-        let result = fidelity(&texts, measured(80, 100), &[]).unwrap();
+        let result = fidelity(&texts, measured(0.8, 1.0), &[]).unwrap();
         assert!((result.value - 0.78125).abs() < 1e-12);
         assert_eq!(
             (result.observed, result.n, result.n_no_answer),
@@ -190,7 +189,7 @@ mod tests {
             Reliability::Unmeasured,
             Reliability::Sisters,
             Reliability::Missed,
-            measured(50, 50),
+            measured(0.5, 0.5),
         ] {
             let result = fidelity(&texts, reliability, &[said(Some(false))]).unwrap();
             assert!(!result.deciding);

@@ -5,12 +5,14 @@
 //! finds those without knowing the language (Basque .56 with them, .32 without), so the value is
 //! that of the other words and both are reported.
 //!
-//! A word gives two answers, one a direction, which are not independent: κ pools both, its interval
-//! is that of as many answers as there are words (exact if the two always agree, wide otherwise).
+//! A word gives two answers, one a direction, which are not independent: κ pools both, `n` counts
+//! words, and the interval knows how often a word's two answers agree
+//! ([`isogloss_stats::clustered`]).
 
 use isogloss_record::Estimate;
 use isogloss_record::survey::{LexiconResult, MeasureCard};
-use isogloss_stats::kappa;
+use isogloss_stats::kappa::kappa_of;
+use isogloss_stats::{clustered_share, kappa};
 
 use super::{Measure, new_card};
 use crate::items::GROUP;
@@ -28,8 +30,8 @@ pub fn card() -> MeasureCard {
             "Choose a word's gloss among four, and a gloss's word among four, by how much the one \
              raises the probability of the other; κ over both directions, without cognates.",
             "κ from −⅓ to 1, 0 at chance",
-            "Names of emoji and symbols: concrete nouns, no grammar. The interval counts words, not \
-             answers, because the two directions are not independent.",
+            "Names of emoji and symbols: concrete nouns, no grammar. A word's two answers are not \
+             independent: n counts words, and the interval knows how often the two agree.",
         ],
         true,
     )
@@ -80,23 +82,19 @@ pub fn lexicon(words: &[WordOutcome]) -> Option<LexiconResult> {
 }
 
 fn both_ways(words: &[WordOutcome]) -> Option<Estimate> {
-    let n = words.len();
-    let n_right: usize = words
+    let n_right: Vec<usize> = words
         .iter()
         .map(|word| usize::from(word.to_reference) + usize::from(word.from_reference))
-        .sum();
-    let value =
-        isogloss_stats::kappa::chance_corrected(n_right as f64 / (2 * n.max(1)) as f64, GROUP);
-    Some(Estimate {
-        value,
-        low: kappa(n_right / 2, n, GROUP)?.low.min(value),
-        high: kappa(n_right.div_ceil(2), n, GROUP)?.high.max(value),
-        n,
-    })
+        .collect();
+    Some(kappa_of(clustered_share(&n_right, 2)?, GROUP))
 }
 
 #[cfg(test)]
 mod tests {
+    use isogloss_record::Seed;
+    use isogloss_stats::kappa::accuracy_of;
+    use rand::RngExt;
+
     use super::*;
 
     fn word(to_reference: bool, from_reference: bool, cognate: bool) -> WordOutcome {
@@ -126,6 +124,57 @@ mod tests {
         assert_eq!(result.n, 4);
         assert!(lexicon(&[word(true, true, true)]).is_none());
         assert!(lexicon(&[]).is_none());
+    }
+
+    /// Share of 1,000 seeds whose interval holds the planted κ (the mean of two directions); how often
+    /// a word that is known one way is known the other way too is planted as well. `pools` off is the
+    /// planted fault: as many single answers as there are words.
+    fn coverage(n: usize, kappas: [f64; 2], agree: f64, pools: bool) -> f64 {
+        let planted = f64::midpoint(kappas[0], kappas[1]);
+        let right = kappas.map(|kappa| accuracy_of(kappa, GROUP));
+        let n_covered = (0..1_000)
+            .filter(|&seed| {
+                let mut rng = Seed(seed).rng("test/lexicon", n as u64);
+                let words: Vec<WordOutcome> = (0..n)
+                    .map(|_| {
+                        let there = rng.random::<f64>();
+                        let back = if rng.random::<f64>() < agree {
+                            there
+                        } else {
+                            rng.random()
+                        };
+                        word(there < right[0], back < right[1], false)
+                    })
+                    .collect();
+                let pooled = both_ways(&words).unwrap();
+                let got = if pools {
+                    pooled
+                } else {
+                    let n_right = (accuracy_of(pooled.value, GROUP) * n as f64).round() as usize;
+                    kappa(n_right, n, GROUP).unwrap()
+                };
+                got.low <= planted && planted <= got.high
+            })
+            .count();
+        n_covered as f64 / 1_000.0
+    }
+
+    #[test]
+    fn the_interval_covers_the_planted_share_of_words_and_is_not_too_wide() {
+        for kappas in [[0.2, 0.1], [0.6, 0.6], [0.9, 0.7]] {
+            for agree in [0.0, 0.5, 0.9] {
+                for (n, most) in [(12, 1.0), (48, 1.0), (100, 0.97)] {
+                    let got = coverage(n, kappas, agree, true);
+                    assert!(
+                        (0.93..=most).contains(&got),
+                        "{kappas:?} {agree} {n}: {got}"
+                    );
+                }
+            }
+        }
+        // As single answers: far too wide where the directions are independent.
+        let fault = coverage(100, [0.6, 0.6], 0.0, false);
+        assert!(fault > 0.98, "{fault}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use isogloss_record::Seed;
-use isogloss_stats::share;
+use isogloss_stats::Rate;
 
 use super::*;
 use crate::measures::choice::{ItemOutcome, above_floor, choice};
@@ -33,7 +33,7 @@ fn stays(n_yes: usize, n: usize, reliability: Reliability) -> (FidelityResult, R
 }
 
 fn known() -> Reliability {
-    let all = share(200, 200).unwrap();
+    let all = Rate { value: 1.0, n: 200 };
     Reliability::Measured {
         sensitivity: all,
         specificity: all,

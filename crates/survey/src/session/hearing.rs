@@ -1,8 +1,8 @@
 //! The shipped identifier as the survey's ears.
 
 use isogloss_lang::identify::Identifier;
-use isogloss_record::{Estimate, Lang};
-use isogloss_stats::share;
+use isogloss_record::Lang;
+use isogloss_stats::Rate;
 
 use super::listen::Hearing;
 use crate::measures::fidelity::Reliability;
@@ -34,20 +34,12 @@ fn reliability(identifier: &Identifier, lang: Lang) -> Reliability {
     if known.sensitivity < SENSITIVITY_MIN {
         return Reliability::Missed;
     }
-    // Counts are not kept, shares are: back to the nearest whole number of texts.
-    let counted = |value: f64| share((value * known.n as f64).round() as usize, known.n);
-    match (counted(known.sensitivity), counted(known.specificity)) {
-        (Some(sensitivity), Some(specificity)) => Reliability::Measured {
-            sensitivity,
-            specificity: Estimate {
-                // Over all other languages' texts: far more than this language's.
-                value: known.specificity,
-                low: specificity.low.min(known.specificity),
-                high: specificity.high.max(known.specificity),
-                n: specificity.n,
-            },
-        },
-        _ => Reliability::Unmeasured,
+    let rate = |value| Rate { value, n: known.n };
+    Reliability::Measured {
+        sensitivity: rate(known.sensitivity),
+        // Over all other languages' texts, so far more than this language's; but false alarms come
+        // from few languages, and one that a model strays into is one of them or is not.
+        specificity: rate(known.specificity),
     }
 }
 
