@@ -9,4 +9,5 @@ mod premium;
 mod scripted;
 mod shipped_text;
 mod tokens;
+mod whole;
 mod world;
