@@ -8,7 +8,10 @@
 //!   above their copy floors, G of comprehension stands above its floor by the policy's margin (its
 //!   interval above zero), and fidelity reaches its own threshold (its point);
 //! - **not served**: comprehension is at its floor (an upper end at or below the threshold, or no
-//!   difference from chance or from the copy floor), or the model leaves the language;
+//!   difference from chance or from the copy floor), or the model leaves the language. That nothing
+//!   was seen is no difference only where a difference worth having is ruled out: the upper end of G
+//!   (above the copy floor, where that was measured) is below the policy's margin. Otherwise it is
+//!   doubt (`docs/decisions/0003-no-difference-is-shown.md`);
 //! - **partly**: comprehension passes and a named axis fails;
 //! - **cannot say**: an interval straddles, the identifier cannot tell, an axis was not measured, the
 //!   text is known by heart, or there is no running text.
@@ -246,34 +249,66 @@ pub enum Standing {
 /// against the line at the corrected level.
 const FLOOR_P_MAX: f64 = 0.1;
 
-/// Whether a choice is at chance: κ below the line, and neither κ's one-sided test nor the interval of
-/// the gain tells it from chance. With few items κ can reach the line and still not be told from
-/// chance: that is doubt, not the floor.
+/// Whether a choice is shown to be at chance: κ below the line, neither κ's one-sided test nor the
+/// interval of the gain tells it from chance, and the gain's upper end is below what would count.
+/// With few items κ can reach the line and still not be told from chance: that is doubt, not the
+/// floor.
 pub fn is_at_chance(result: &ChoiceResult, policy: &Policy) -> bool {
     let (n_right, n) = counts(result);
+    let gain = result.gain.map(|gain| (gain.low, gain.high));
     result.value < policy.thresholds.kappa
         && at_least(n_right, n, 1.0 / GROUP as f64) > FLOOR_P_MAX
-        && result.gain.is_none_or(|gain| gain.low <= 0.0)
+        && gain.is_none_or(|(low, _)| low <= 0.0)
+        && is_ruled_out(result, gain, policy)
 }
 
-/// Whether a choice is told from its copy floor, by right answers or by gain; `true` where the floor
-/// was not measured.
-pub fn is_above_floor(evidence: &ChoiceEvidence) -> bool {
-    evidence.above_floor.is_none_or(|floor| {
-        floor.p_value <= FLOOR_P_MAX
-            || evidence
-                .result
-                .gain
-                .and_then(|gain| gain.above_floor)
-                .is_some_and(|above| above.low > 0.0)
-    })
+/// How a choice stands to its copy floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FloorStanding {
+    /// Told from it, by right answers or by gain; or the floor was not measured.
+    Above,
+    /// Not told from it, and a difference worth having is ruled out.
+    At,
+    /// Not told from it, and a difference worth having is not ruled out.
+    Open,
+}
+
+/// How a choice stands to its copy floor.
+pub fn floor_standing(evidence: &ChoiceEvidence, policy: &Policy) -> FloorStanding {
+    let above = evidence
+        .result
+        .gain
+        .and_then(|gain| gain.above_floor)
+        .map(|above| (above.low, above.high));
+    let is_told = evidence.above_floor.is_none_or(|floor| {
+        floor.p_value <= FLOOR_P_MAX || above.is_some_and(|(low, _)| low > 0.0)
+    });
+    if is_told {
+        FloorStanding::Above
+    } else if is_ruled_out(&evidence.result, above, policy) {
+        FloorStanding::At
+    } else {
+        FloorStanding::Open
+    }
+}
+
+/// Whether the interval of a gain stays below the margin that the policy asks of one; where there is
+/// no gain, whether that of κ stays at or below the line.
+fn is_ruled_out(result: &ChoiceResult, gain: Option<(f64, f64)>, policy: &Policy) -> bool {
+    result.high <= policy.thresholds.kappa
+        || gain.is_some_and(|(_, high)| high < policy.thresholds.gain_above_floor)
 }
 
 /// Where a choice stands after a look, at the level of one of `n_looks`.
 pub fn standing(evidence: &ChoiceEvidence, policy: &Policy, n_looks: usize) -> Standing {
     let alpha = policy.thresholds.alpha / n_looks.max(1) as f64;
-    if is_at_chance(&evidence.result, policy) || !is_above_floor(evidence) {
+    if is_at_chance(&evidence.result, policy) {
         return Standing::AtFloor;
+    }
+    match floor_standing(evidence, policy) {
+        FloorStanding::At => return Standing::AtFloor,
+        FloorStanding::Open => return Standing::Straddles,
+        FloorStanding::Above => {}
     }
     let (above, below) = threshold_p_values(&evidence.result, policy);
     if above <= alpha / 2.0 || below <= alpha / 2.0 {
@@ -489,14 +524,40 @@ fn choice_axis(name: &str, evidence: &ChoiceEvidence, n_looks: usize, policy: &P
     let alpha = policy.thresholds.alpha / n_looks.max(1) as f64;
     let numbers = choice_numbers(name, result);
     let line = policy.thresholds.kappa;
+    let margin = policy.thresholds.gain_above_floor;
     if is_at_chance(result, policy) {
-        return Axis::Fails(format!("{numbers}: not told from chance"));
+        let gain = result.gain.map_or_else(String::new, |gain| {
+            format!(
+                " (G {}, {margin:.2} would count)",
+                interval(gain.value, gain.low, gain.high)
+            )
+        });
+        return Axis::Fails(format!("{numbers}: not told from chance{gain}"));
     }
-    if !is_above_floor(evidence) {
-        let floor = result.floor.unwrap_or_default();
-        return Axis::Fails(format!(
-            "{numbers}: no difference from what names alone give (copy floor κ {floor:.2})"
-        ));
+    let floor = floor_standing(evidence, policy);
+    if floor != FloorStanding::Above {
+        let gain =
+            result
+                .gain
+                .and_then(|gain| gain.above_floor)
+                .map_or_else(String::new, |above| {
+                    format!(
+                        ", G above it {}, {margin:.2} would count",
+                        interval(above.value, above.low, above.high)
+                    )
+                });
+        let floor_kappa = result.floor.unwrap_or_default();
+        return if floor == FloorStanding::At {
+            Axis::Fails(format!(
+                "{numbers}: no difference from what names alone give (copy floor κ \
+                 {floor_kappa:.2}{gain})"
+            ))
+        } else {
+            Axis::Open(format!(
+                "{numbers}: not told from what names alone give, nor is a difference ruled out \
+                 (copy floor κ {floor_kappa:.2}{gain})"
+            ))
+        };
     }
     let (above, below) = threshold_p_values(result, policy);
     if below <= alpha / 2.0 {
@@ -557,7 +618,11 @@ fn choice_numbers(name: &str, result: &ChoiceResult) -> String {
 }
 
 fn numbers(value: f64, low: f64, high: f64, n: usize) -> String {
-    format!("{value:.2} [{low:.2}, {high:.2}] (n {n})")
+    format!("{} (n {n})", interval(value, low, high))
+}
+
+fn interval(value: f64, low: f64, high: f64) -> String {
+    format!("{value:.2} [{low:.2}, {high:.2}]")
 }
 
 #[cfg(test)]

@@ -106,6 +106,53 @@ fn served_needs_every_axis() {
     assert!(reason.contains("shallow"), "{reason}");
 }
 
+/// As [`evidence`], with gains that are all over the place: half of them .3 off on either side.
+fn noisy(n_right: usize, n: usize, n_floor: usize) -> ChoiceEvidence {
+    let item = |i: usize, n_right: usize, spread: f64| ItemOutcome {
+        right: i < n_right,
+        gain: Some(if i.is_multiple_of(2) { spread } else { -spread }),
+    };
+    let items: Vec<ItemOutcome> = (0..n).map(|i| item(i, n_right, 0.3)).collect();
+    let floor: Vec<ItemOutcome> = (0..n).map(|i| item(i, n_floor, 0.0)).collect();
+    ChoiceEvidence {
+        result: choice(&items, Some(&floor), None, Seed(1)).unwrap(),
+        above_floor: above_floor(&items, &floor),
+    }
+}
+
+#[test]
+fn nothing_seen_is_no_difference_only_where_one_is_ruled_out() {
+    let policy = Policy::shipped();
+    // 4 of 8 beside 4 of 8 by names. G above the floor within ± .02: below .15, so not served.
+    let sure = evidence(4, 8, 0.0, 4);
+    assert_eq!(floor_standing(&sure, &policy), FloorStanding::At);
+    assert_eq!(standing(&sure, &policy, 2), Standing::AtFloor);
+    let mut served = good();
+    served.comprehension = Some(sure);
+    let (line, reason) = verdict(served);
+    assert_eq!(line, Verdict::NotServed);
+    assert!(reason.contains("G above it 0.00 ["), "{reason}");
+    // The same answers with gains that may be .15 above the floor: more items, and no verdict.
+    let open = noisy(4, 8, 4);
+    let above = open.result.gain.unwrap().above_floor.unwrap();
+    assert!(above.low < 0.0 && above.high > 0.15, "{above:?}");
+    assert_eq!(floor_standing(&open, &policy), FloorStanding::Open);
+    assert_eq!(standing(&open, &policy, 2), Standing::Straddles);
+    let mut doubted = good();
+    doubted.comprehension = Some(open);
+    let (line, reason) = verdict(doubted);
+    assert_eq!(line, Verdict::CannotSay);
+    assert!(reason.contains("nor is a difference ruled out"), "{reason}");
+    // 2 of 8, at chance: the same two ways.
+    let chance = evidence(2, 8, 0.0, 2).result;
+    assert!(is_at_chance(&chance, &policy) && chance.high > policy.thresholds.kappa);
+    assert!(!is_at_chance(&noisy(2, 8, 2).result, &policy));
+    // With enough items κ alone rules it out: 10 of 40 is κ 0 with an upper end of .21.
+    let many = noisy(10, 40, 10);
+    assert!(many.result.high < policy.thresholds.kappa);
+    assert_eq!(standing(&many, &policy, 2), Standing::AtFloor);
+}
+
 #[test]
 fn fidelity_decides_only_where_the_identifier_is_known() {
     let mut half = good();
