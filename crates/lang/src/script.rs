@@ -143,6 +143,11 @@ pub fn digit_value(c: char) -> Option<u32> {
     Some(before as u32 % 10)
 }
 
+/// The zero of a digit's own row (`०` for `३`); `None` for what is no decimal digit.
+pub fn zero_of(c: char) -> Option<char> {
+    char::from_u32(u32::from(c) - digit_value(c)?)
+}
+
 /// A number's digits in the numbering system whose zero is given: `to_digits("2026", '०')`.
 pub fn to_digits(number: &str, zero: char) -> String {
     number

@@ -19,12 +19,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isogloss_lang::romanize as roman;
+use isogloss_lang::romanize::{similarity_of_sounds, sound};
+use isogloss_lang::script::digit_value;
 use isogloss_lang::segment::{graphemes, word_spans};
 use isogloss_record::Seed;
 use rand::RngExt;
-
-use crate::items::normal::is_digit;
 
 /// Above this share of large first letters inside sentences, case does not mark names.
 const LARGE_SHARE_MAX: f64 = 0.25;
@@ -128,7 +127,7 @@ impl Alphabet {
     pub fn without_words(&self, text: &str, other: &Romanized, seed: Seed) -> String {
         let kept: BTreeSet<usize> = words(text)
             .filter(|word| {
-                word.text.chars().any(is_digit)
+                word.text.chars().any(|c| digit_value(c).is_some())
                     || other.shares(word.text, !self.case_marks_names)
                     || (self.case_marks_names && !word.starts_sentence && starts_large(word.text))
             })
@@ -159,7 +158,7 @@ impl Romanized {
     pub fn new(text: &str) -> Self {
         Self {
             words: words(text)
-                .map(|word| romanize(word.text))
+                .map(|word| sound(word.text))
                 .filter(|word| !word.is_empty())
                 .collect(),
         }
@@ -168,28 +167,18 @@ impl Romanized {
     /// Whether a word of another text stands here too: the same, or (`or_similar`) one spelled
     /// almost so.
     fn shares(&self, word: &str, or_similar: bool) -> bool {
-        let word = romanize(word);
+        let word = sound(word);
         if word.is_empty() {
             return false;
         }
         self.words.contains(&word)
             || (or_similar
                 && word.chars().count() >= NAME_LETTERS_MIN
-                && self.words.iter().any(|other| {
-                    strsim::normalized_levenshtein(&word, other) >= NAME_SIMILARITY_MIN
-                }))
+                && self
+                    .words
+                    .iter()
+                    .any(|other| similarity_of_sounds(&word, other) >= NAME_SIMILARITY_MIN))
     }
-}
-
-/// Small Latin letters and digits of a word, whatever its script; doubled letters once, because
-/// scripts differ in what they double (`obaamaa`).
-pub fn romanize(text: &str) -> String {
-    let mut letters: Vec<char> = roman::romanize(text, None)
-        .chars()
-        .filter(|c| c.is_alphanumeric())
-        .collect();
-    letters.dedup_by(|a, b| a == b && a.is_alphabetic());
-    letters.into_iter().collect()
 }
 
 struct Word<'a> {

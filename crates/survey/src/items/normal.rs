@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use isogloss_lang::normalize::nfc;
-use isogloss_lang::script;
+use isogloss_lang::script::{digit_value, zero_of};
 
 /// One document as one line: NFC, runs of white space as one space, list numbers at the start of
 /// its lines removed.
@@ -32,7 +32,10 @@ pub fn normalize(text: &str) -> String {
 /// A line without a leading `1.`, `(2)`, `a)`, `٣-`: the same mark stands before the translation.
 fn without_list_number(line: &str) -> &str {
     let rest = line.strip_prefix(['(', '[']).unwrap_or(line);
-    let n_digits = rest.chars().take_while(|c| is_digit(*c)).count();
+    let n_digits = rest
+        .chars()
+        .take_while(|&c| digit_value(c).is_some())
+        .count();
     let n_label = match n_digits {
         0 if rest.chars().next().is_some_and(char::is_alphabetic) => 1,
         1..=3 => n_digits,
@@ -58,7 +61,7 @@ pub fn numbers(text: &str) -> BTreeSet<String> {
     let mut run = String::new();
     for c in text.chars().chain([' ']) {
         match digit_value(c) {
-            Some(value) => run.push(char::from(b'0' + value)),
+            Some(value) => run.extend(char::from_digit(value, 10)),
             None if !run.is_empty() => {
                 found.insert(std::mem::take(&mut run));
             }
@@ -84,35 +87,22 @@ pub fn mask_numbers(text: &str, masked: &BTreeSet<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut run: Vec<char> = Vec::new();
     for c in text.chars().map(Some).chain([None]) {
-        if let Some(c) = c.filter(|c| is_digit(*c)) {
+        if let Some(c) = c.filter(|&c| digit_value(c).is_some()) {
             run.push(c);
             continue;
         }
         let value: String = run
             .iter()
-            .filter_map(|c| digit_value(*c))
-            .map(|value| char::from(b'0' + value))
+            .filter_map(|&c| char::from_digit(digit_value(c)?, 10))
             .collect();
         let hidden = masked.contains(&value);
-        out.extend(run.drain(..).map(|c| if hidden { zero_of(c) } else { c }));
+        out.extend(
+            run.drain(..)
+                .map(|c| if hidden { zero_of(c).unwrap_or(c) } else { c }),
+        );
         out.extend(c);
     }
     out
-}
-
-/// Whether a character is a decimal digit of any script.
-pub fn is_digit(c: char) -> bool {
-    digit_value(c).is_some()
-}
-
-fn digit_value(c: char) -> Option<u8> {
-    script::digit_value(c).map(|value| value as u8)
-}
-
-fn zero_of(c: char) -> char {
-    digit_value(c)
-        .and_then(|value| char::from_u32(c as u32 - u32::from(value)))
-        .unwrap_or(c)
 }
 
 #[cfg(test)]

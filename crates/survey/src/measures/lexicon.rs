@@ -9,6 +9,7 @@
 //! words, and the interval knows how often a word's two answers agree
 //! ([`isogloss_stats::clustered`]).
 
+use isogloss_lang::romanize::{COGNATE_SIMILARITY, similarity};
 use isogloss_record::Estimate;
 use isogloss_record::survey::{LexiconResult, MeasureCard};
 use isogloss_stats::kappa::kappa_of;
@@ -16,10 +17,6 @@ use isogloss_stats::{clustered_share, kappa};
 
 use super::{Measure, new_card};
 use crate::items::GROUP;
-use crate::items::nonsense::romanize;
-
-/// Similarity (1 − distance / length) of romanizations from which a pair is a cognate.
-pub const COGNATE_SIMILARITY_MIN: f64 = 0.5;
 
 /// Its page.
 pub fn card() -> MeasureCard {
@@ -50,8 +47,7 @@ pub struct WordOutcome {
 
 /// Whether a word looks like its gloss once both are romanized.
 pub fn is_cognate(word: &str, gloss: &str) -> bool {
-    let (word, gloss) = (romanize(word), romanize(gloss));
-    strsim::normalized_levenshtein(&word, &gloss) >= COGNATE_SIMILARITY_MIN
+    similarity(word, gloss) >= COGNATE_SIMILARITY
 }
 
 /// The result over all words; `None` where no word is left without cognates.
