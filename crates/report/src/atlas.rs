@@ -4,13 +4,14 @@ use isogloss_record::RunInfo;
 use isogloss_record::survey::{MeasureCard, Register, SurveyResults};
 use serde::Serialize;
 
+use crate::card::{ModelCard, model_cards};
 use crate::map;
 use crate::marks;
 use crate::number::{count, duration};
 use crate::page;
 use crate::run::ReportError;
 use crate::summary::settings_rows;
-use crate::view::{ModelCard, View, model_cards, view};
+use crate::view::{View, view};
 
 /// What an atlas shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

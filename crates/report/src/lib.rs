@@ -10,12 +10,14 @@
 //! layout. All text of a run is untrusted: templates escape it, and so do the charts.
 
 mod atlas;
+mod card;
 mod chart;
 mod escape;
 mod map;
 mod marks;
 mod measure;
 mod number;
+mod order;
 mod page;
 mod place;
 mod run;

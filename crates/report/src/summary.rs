@@ -8,8 +8,8 @@ use crate::escape;
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Measure, pooled};
 use crate::number::{count, decimal, interval};
+use crate::order::reading_order;
 use crate::table::Table;
-use crate::view::reading_order;
 
 /// Languages per verdict.
 pub(crate) struct Counts<'a>(&'a ModelResults);

@@ -12,7 +12,8 @@ use crate::chart;
 use crate::map::{self, Place};
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Axis, Measure, Reading, pooled};
-use crate::number::{count, decimal, interval};
+use crate::number::{decimal, interval};
+use crate::order::reading_order;
 use crate::section::{LanguageView, language_view};
 use crate::summary::{Counts, line_in_words};
 
@@ -232,33 +233,6 @@ fn question(results: &SurveyResults) -> String {
     }
 }
 
-/// Languages from the reference over served to unknown, the best understood first, by the first model.
-pub(crate) fn reading_order(results: &SurveyResults) -> Vec<Lang> {
-    let mut order: Vec<Lang> = results.languages.keys().copied().collect();
-    let first = results.models.first();
-    order.sort_by(|a, b| {
-        let key = |lang: &Lang| {
-            let result = first.and_then(|model| model.languages.get(lang));
-            let rank = result.map_or(u8::MAX, |result| marks::rank(result.verdict));
-            let understood = result
-                .and_then(|result| {
-                    result
-                        .comprehension
-                        .map(|r| r.value)
-                        .or(result.lexicon.map(|r| r.value))
-                })
-                .unwrap_or(f64::NEG_INFINITY);
-            (rank, understood)
-        };
-        let ((rank_a, value_a), (rank_b, value_b)) = (key(a), key(b));
-        rank_a
-            .cmp(&rank_b)
-            .then(value_b.total_cmp(&value_a))
-            .then(a.cmp(b))
-    });
-    order
-}
-
 /// Measures that at least one model has in at least one language.
 fn measured(results: &SurveyResults) -> Vec<Measure> {
     let has = |measure: &Measure| {
@@ -468,45 +442,6 @@ pub(crate) fn charts(of_models: &[Option<&LanguageResults>], drawn: Drawn) -> Ve
                 .map(|result| measure.read(&pooled((*result)?)))
                 .collect();
             chart::cell(column, *axis, &readings)
-        })
-        .collect()
-}
-
-/// Facts about the models for the last section.
-#[derive(Serialize)]
-pub(crate) struct ModelCard {
-    name: String,
-    architecture: String,
-    weights: String,
-    parameters: String,
-    context: String,
-    license: String,
-    hash: String,
-}
-
-/// What exactly was measured.
-pub(crate) fn model_cards(results: &SurveyResults) -> Vec<ModelCard> {
-    results
-        .models
-        .iter()
-        .map(|model| ModelCard {
-            name: model.name.clone(),
-            architecture: model.fingerprint.architecture.clone(),
-            weights: format!(
-                "{}, computed in {}",
-                model.fingerprint.quantization, model.fingerprint.compute
-            ),
-            parameters: model
-                .fingerprint
-                .n_parameters
-                .map_or_else(|| "–".into(), count),
-            context: count(model.fingerprint.context_length as u64),
-            license: model
-                .fingerprint
-                .license
-                .clone()
-                .unwrap_or_else(|| "not stated".into()),
-            hash: model.fingerprint.hash.clone(),
         })
         .collect()
 }

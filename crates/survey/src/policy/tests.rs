@@ -1,6 +1,7 @@
 use isogloss_record::Seed;
 use isogloss_stats::Rate;
 
+use super::thresholds::DEFAULT;
 use super::*;
 use crate::measures::choice::{ItemOutcome, above_floor, choice};
 use crate::measures::fidelity::{Continuation, fidelity};
