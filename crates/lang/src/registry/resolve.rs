@@ -2,7 +2,7 @@
 
 use isogloss_record::{Explain, Lang, Script};
 
-use super::Registry;
+use super::{Registry, registry};
 use crate::script;
 
 /// A language that the registry does not know.
@@ -11,19 +11,27 @@ use crate::script;
 pub struct UnknownLanguage {
     /// What was written.
     pub found: String,
-    /// Codes and names that look most like it, the nearest first.
-    pub nearest: Vec<(Lang, String)>,
+}
+
+impl UnknownLanguage {
+    /// Codes and names that look most like what was written, the nearest first; at most three.
+    ///
+    /// The search compares it with every name, which takes milliseconds, so it is made when somebody
+    /// wants to read it and not with the error: a table's cells are asked for by the thousand.
+    pub fn nearest(&self) -> Vec<(Lang, String)> {
+        registry().nearest(&self.found)
+    }
 }
 
 impl Explain for UnknownLanguage {
     fn hint(&self) -> Option<String> {
-        if self.nearest.is_empty() {
+        let nearest = self.nearest();
+        if nearest.is_empty() {
             return Some(
                 "give an ISO 639-3 code such as `hau`, a tag such as `ha`, or a name".into(),
             );
         }
-        let nearest: Vec<String> = self
-            .nearest
+        let nearest: Vec<String> = nearest
             .iter()
             .map(|(lang, name)| format!("`{lang}` ({name})"))
             .collect();
@@ -51,11 +59,10 @@ impl Registry {
     pub fn resolve(&self, text: &str) -> Result<Lang, UnknownLanguage> {
         self.find(text).ok_or_else(|| UnknownLanguage {
             found: text.trim().to_owned(),
-            nearest: self.nearest(text.trim()),
         })
     }
 
-    /// The same without the search for the nearest names, which takes milliseconds.
+    /// The same for those who want no error.
     pub fn find(&self, text: &str) -> Option<Lang> {
         let text = text.trim();
         self.by_code(text)

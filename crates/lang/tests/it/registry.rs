@@ -144,11 +144,11 @@ fn canonical_is_a_fixed_point_for_all_languages() {
 #[test]
 fn an_unknown_language_comes_with_the_nearest() {
     let error = registry().resolve("Hausaa").unwrap_err();
-    assert_eq!(error.nearest[0].0, lang("hau"));
+    assert_eq!(error.nearest()[0].0, lang("hau"));
     assert!(error.to_string().contains("`Hausaa`"));
     assert!(error.hint().unwrap().contains("`hau` (Hausa)"));
     // A paragraph is no mistyped name, though it begins as one; it is not compared with all names.
-    let named = |text: &str| !registry().resolve(text).unwrap_err().nearest.is_empty();
+    let named = |text: &str| !registry().resolve(text).unwrap_err().nearest().is_empty();
     assert!(named(&format!("Northern Frisian{}", "x".repeat(10))));
     assert!(!named(&format!("Northern Frisian{}", "x".repeat(120))));
     let error = registry().resolve("xq9").unwrap_err();

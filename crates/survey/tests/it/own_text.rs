@@ -179,7 +179,7 @@ fn one_clear_error_each() {
     );
     fails(
         from_table("a.tsv", b"eng\thaussa\nOne.\tFir\n"),
-        "`a.tsv, column `haussa`` is not named after a language: `haussa` is no language that Isogloss knows",
+        "`column haussa of a.tsv` is not named after a language: `haussa` is no language that Isogloss knows",
         "`hau` (Hausa)",
     );
     fails(

@@ -25,7 +25,7 @@ pub enum TextError {
     Language {
         /// Name of the file or column.
         name: String,
-        /// What was taken for the language, with the nearest names.
+        /// What was taken for the language.
         #[source]
         source: UnknownLanguage,
     },

@@ -40,7 +40,7 @@ pub fn from_table(name: &str, bytes: &[u8]) -> Result<Own, TextError> {
         .columns
         .into_iter()
         .map(|(at, label, (lang, names_script))| Column {
-            name: format!("{name}, column `{label}`"),
+            name: format!("column {label} of {name}"),
             lang,
             names_script,
             texts: body.iter().map(|(_, row)| row[at].to_owned()).collect(),
@@ -123,7 +123,7 @@ fn no_languages(name: &str, first: &[&str], looks_like_header: bool) -> TextErro
         .flatten();
     match unknown {
         Some(source) => TextError::Language {
-            name: format!("{name}, column `{}`", source.found),
+            name: format!("column {} of {name}", source.found),
             source,
         },
         _ => TextError::NoLanguages {
