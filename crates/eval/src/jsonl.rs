@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use isogloss_record::Explain;
+use isogloss_record::{Explain, files};
 use serde_json::{Map, Value};
 
 /// One line: its fields and where it stood.
@@ -68,7 +68,7 @@ pub enum LineError {
 impl Explain for LineError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } => None,
+            Self::Io { source, .. } => Some(files::hint(source.kind()).into()),
             Self::NotUtf8 { .. } => Some("convert the file to UTF-8".into()),
             Self::NotAnObject { .. } => Some(
                 "one JSON object per line, for example {\"id\": 1, \"text\": \"kaixo\"}".into(),
@@ -199,6 +199,16 @@ impl Line {
     }
 }
 
+/// A number as the shortest decimal that reads back to it: `0.1`, where the nearest `f64` to the
+/// same `f32` would be written 0.10000000149011612. Null where it is not finite.
+pub(crate) fn decimal(number: f32) -> Value {
+    let shortest: f64 = number
+        .to_string()
+        .parse()
+        .expect("what a number is written as is a number");
+    shortest.into()
+}
+
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -230,6 +240,41 @@ mod tests {
             serde_json::to_string(&answer).unwrap(),
             r#"{"id":"b","z":1,"a":2,"n":5}"#
         );
+    }
+
+    #[test]
+    fn numbers_are_short_and_read_back() {
+        for (number, written) in [
+            (0.1_f32, "0.1"),
+            (-0.1, "-0.1"),
+            (-3.402_823_5e38, "-3.4028235e+38"),
+            (1e-45, "1e-45"),
+            (-12.345_679, "-12.345679"),
+            (-0.0, "-0.0"),
+            (16_777_216.0, "16777216.0"),
+        ] {
+            let value = decimal(number);
+            assert_eq!(value.to_string(), written);
+            let read: f32 = value.to_string().parse().unwrap();
+            assert_eq!(read.to_bits(), number.to_bits());
+        }
+        assert_eq!(decimal(f32::NAN), Value::Null);
+        assert_eq!(decimal(f32::NEG_INFINITY), Value::Null);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_finite_number_reads_back(bits: u32) {
+            let number = f32::from_bits(bits);
+            proptest::prop_assume!(number.is_finite());
+            let written = decimal(number).to_string();
+            proptest::prop_assert_eq!(written.parse::<f32>().unwrap().to_bits(), bits);
+            // Nine digits say every f32.
+            let digits = written.split('e').next().unwrap_or_default();
+            let significant = digits.trim_end_matches(".0").trim_matches(['-', '0', '.']);
+            let n = significant.chars().filter(char::is_ascii_digit).count();
+            proptest::prop_assert!(n <= 9, "{}", written);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use isogloss_record::{Encoded, Message, Prompt, Request, Response, Sampling, Usa
 use serde_json::{Map, Value};
 
 use super::{PrimitiveError, Sink, answer_all};
-use crate::jsonl::{Line, LineError};
+use crate::jsonl::{Line, LineError, decimal};
 
 const KNOWN: [&str; 2] = ["prompt", "messages"];
 
@@ -69,7 +69,7 @@ fn answer(line: &Line, _: &Encoded, response: Response) -> Map<String, Value> {
         vec![
             ("text", text.into()),
             ("token_ids", token_ids.into()),
-            ("logprobs", logprobs.into()),
+            ("logprobs", logprobs.into_iter().map(decimal).collect()),
             ("finish_reason", finish_reason),
         ],
     )

@@ -9,7 +9,7 @@ use isogloss_record::{Encoded, Prompt, Request, Response, Span, Usage};
 use serde_json::{Map, Value};
 
 use super::{PrimitiveError, Sink, answer_all};
-use crate::jsonl::{Line, LineError};
+use crate::jsonl::{Line, LineError, decimal};
 
 const KNOWN: [&str; 4] = ["text", "context", "continuation", "token_ids"];
 
@@ -89,11 +89,15 @@ fn answer(line: &Line, job: &Encoded, response: Response) -> Map<String, Value> 
     let bits_per_byte = n_bytes(line)
         .filter(|&n_bytes| n_bytes > 0)
         .map(|n_bytes| -loglikelihood / std::f64::consts::LN_2 / n_bytes as f64);
+    let written: Vec<Value> = logprobs
+        .iter()
+        .map(|logprob| logprob.map_or(Value::Null, decimal))
+        .collect();
     line.answer(
         &KNOWN,
         vec![
             ("token_ids", token_ids.clone().into()),
-            ("logprobs", logprobs.into()),
+            ("logprobs", written.into()),
             ("n_context_tokens", (*n_context).into()),
             ("loglikelihood", loglikelihood.into()),
             ("greedy", greedy.into()),
