@@ -151,7 +151,10 @@ impl Download<'_> {
                 let length = header_text(answer.headers(), header::CONTENT_LENGTH.as_str())?;
                 Some(have + length.parse::<u64>().ok()?)
             });
-            file.set_len(have).map_err(local("write"))?;
+            // Left alone where it has that length, since a device in its place has no other.
+            if file.metadata().map_err(local("read"))?.len() != have {
+                file.set_len(have).map_err(local("write"))?;
+            }
             file.seek(io::SeekFrom::Start(have))
                 .map_err(local("write"))?;
             let mut body = answer.into_body().into_reader();

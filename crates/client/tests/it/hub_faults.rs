@@ -334,3 +334,33 @@ fn a_full_or_forbidden_disk_says_where() {
         "{error}"
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_says_so_and_the_next_run_goes_on() {
+    let (_home, server, settings) = faulty(|_, _| None);
+    let blobs = settings.hub_cache.join("models--org--tiny/blobs");
+    files::create_dir_all(&blobs).unwrap();
+    let part = blobs.join(format!("{}.incomplete", mock::sha256(&mock::weights())));
+    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
+    let error = fails(&settings);
+    assert!(matches!(&error, ClientError::File(_)), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("cannot write") && text.contains(part.to_str().unwrap()),
+        "{text}"
+    );
+    assert!(error.hint().unwrap().contains("free some space"));
+    // Asked once: a full disk does not pass by waiting.
+    assert_eq!(ranges(&server).len(), 1);
+
+    // With space again, what is finished (the other files) is not asked for again.
+    std::fs::remove_file(&part).unwrap();
+    let n_asked = |name: &str| {
+        let seen = server.seen();
+        seen.iter().filter(|r| r.path.ends_with(name)).count()
+    };
+    let n_before = n_asked("config.json");
+    arrives(&settings);
+    assert_eq!(n_asked("config.json"), n_before.max(1));
+}
