@@ -8,6 +8,7 @@
 //! on its own page in [`measures`], where the lines are in [`policy`].
 
 pub mod items;
+mod known;
 pub mod measures;
 pub mod plan;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod tokens;
 mod error;
 
 pub use error::SurveyError;
+pub use known::known_texts;
 pub use plan::{ItemCount, Plan, Settings, TOUR_LANGUAGES, plan};
 pub use policy::Policy;
 pub use session::listen::{Hearing, Identify, ReliabilityOf};

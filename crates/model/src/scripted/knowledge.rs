@@ -1,6 +1,7 @@
 //! What a scripted model knows: which texts are one document, and what that makes probable.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use isogloss_record::Lang;
 use serde::Serialize;
@@ -21,14 +22,11 @@ pub struct KnownText {
 #[derive(Debug, Clone)]
 pub(super) struct Knowledge {
     spec: ScriptedSpec,
-    /// By the text's beginning; a word may be one in several languages.
-    seen: HashMap<String, Vec<(Lang, String)>>,
+    /// By [`key`] of the text, in order; a word may be one in several languages.
+    seen: BTreeMap<String, Vec<(Lang, String)>>,
     /// Texts of a language, for continuations.
     texts: BTreeMap<Lang, Vec<String>>,
 }
-
-/// Characters by which a text is recognized.
-const N_BEGINNING: usize = 12;
 
 /// Nats of a character of a text alone, on average over texts.
 const NATS_PER_CHARACTER: f64 = 1.5;
@@ -40,13 +38,13 @@ impl Knowledge {
     pub(super) fn new(spec: &ScriptedSpec, texts: &[KnownText]) -> Self {
         let mut knowledge = Self {
             spec: spec.clone(),
-            seen: HashMap::new(),
+            seen: BTreeMap::new(),
             texts: BTreeMap::new(),
         };
         for text in texts {
             knowledge
                 .seen
-                .entry(beginning(&text.text).to_owned())
+                .entry(key(&text.text))
                 .or_default()
                 .push((text.lang, text.document.clone()));
             knowledge
@@ -60,7 +58,7 @@ impl Knowledge {
 
     /// ln p of `text` in nats: alone where `context` is empty.
     pub(super) fn nats(&self, context: &str, text: &str) -> f64 {
-        let spread = 0.7 + 0.6 * self.draw("nats", &[beginning(text)]);
+        let spread = 0.7 + 0.6 * self.draw("nats", &[text.trim()]);
         let alone = NATS_PER_CHARACTER * spread * text.chars().count() as f64;
         -alone * (1.0 - self.evidence(context.trim(), text.trim()))
     }
@@ -71,11 +69,11 @@ impl Knowledge {
             return 0.0;
         }
         let gain = self.spec.gain;
-        let guess = NOISE * (self.draw("guess", &[beginning(context), beginning(text)]) - 0.5);
+        let guess = NOISE * (self.draw("guess", &[context, text]) - 0.5);
         let share = match self.spec.variant {
             Variant::Knows if self.understands(context, text) => {
                 // From half to one and a half, so that a mean over texts has a spread.
-                0.5 + self.draw("gain", &[beginning(context), beginning(text)])
+                0.5 + self.draw("gain", &[context, text])
             }
             Variant::IgnoresContext | Variant::Knows => 0.0,
             Variant::ReadsLength => {
@@ -84,7 +82,7 @@ impl Knowledge {
                 (-4.0 * (a as f64 / b as f64).ln().abs()).exp()
             }
             Variant::CopiesNames => share_copied(context, text),
-            Variant::Position => self.draw("position", &[beginning(text)]),
+            Variant::Position => self.draw("position", &[text]),
         };
         gain * share + guess
     }
@@ -92,8 +90,9 @@ impl Knowledge {
     /// Whether both are one document in two languages, and the planted skill covers it.
     fn understands(&self, context: &str, text: &str) -> bool {
         let reference = self.spec.reference;
+        let seen = self.seen_as(text);
         self.seen_as(context).iter().any(|(from, document)| {
-            self.seen_as(text).iter().any(|(to, other)| {
+            seen.iter().any(|(to, other)| {
                 let (lang, what, skill) = if *to == reference {
                     let skill = self.spec.skill(*from).comprehension;
                     (from, "comprehension", skill)
@@ -110,8 +109,8 @@ impl Knowledge {
     /// The most probable continuation of a prompt, at least `n_characters` long.
     pub(super) fn continuation(&self, prompt: &str, n_characters: usize) -> String {
         let reference = self.spec.reference;
-        let (lang, document) = self
-            .seen_as(prompt)
+        let seen = self.seen_as(prompt);
+        let (lang, document) = seen
             .first()
             .map_or((reference, ""), |(lang, document)| (*lang, document));
         let place = [lang.to_string(), document.to_owned()];
@@ -131,7 +130,7 @@ impl Knowledge {
             .skip(start)
             .take(n_characters + texts.len())
         {
-            if beginning(text) != beginning(prompt) || texts.len() == 1 {
+            if !text.starts_with(prompt.trim()) || texts.len() == 1 {
                 said.push(' ');
                 said.push_str(text);
             }
@@ -144,7 +143,8 @@ impl Knowledge {
 
     /// `[layer][d]`: beside the text's own direction that of its document, the deeper the stronger.
     pub(super) fn state(&self, text: &str, layer: usize) -> Vec<f32> {
-        let shared = self.seen_as(text).iter().find(|(lang, document)| {
+        let seen = self.seen_as(text);
+        let shared = seen.iter().find(|(lang, document)| {
             let skill = self.spec.skill(*lang).comprehension;
             self.draw("comprehension", &[&lang.to_string(), document]) < skill
         });
@@ -152,7 +152,7 @@ impl Knowledge {
         (0..D_STATE)
             .map(|i| {
                 let i = i.to_string();
-                let own = self.draw("state", &[beginning(text), &i]) - 0.5;
+                let own = self.draw("state", &[text.trim(), &i]) - 0.5;
                 let of_document = shared.map_or(own, |(_, document)| {
                     self.draw("document", &[document, &i]) - 0.5
                 });
@@ -161,8 +161,20 @@ impl Knowledge {
             .collect()
     }
 
-    fn seen_as(&self, text: &str) -> &[(Lang, String)] {
-        self.seen.get(beginning(text)).map_or(&[], Vec::as_slice)
+    /// The texts that this is the whole of, else those that it is the start of.
+    fn seen_as(&self, text: &str) -> Vec<&(Lang, String)> {
+        let key = key(text);
+        if key.is_empty() {
+            return Vec::new();
+        }
+        if let Some(whole) = self.seen.get(&key) {
+            return whole.iter().collect();
+        }
+        self.seen
+            .range::<str, _>((Bound::Excluded(&*key), Bound::Unbounded))
+            .take_while(|(known, _)| known.starts_with(&key))
+            .flat_map(|(_, seen)| seen)
+            .collect()
     }
 
     /// A number in `[0, 1)` that depends on nothing but the seed, the purpose and the texts.
@@ -182,13 +194,12 @@ impl Knowledge {
 pub(super) const N_LAYERS: usize = 4;
 const D_STATE: usize = 32;
 
-/// The part of a text that it is recognized by.
-fn beginning(text: &str) -> &str {
-    let text = text.trim();
-    match text.char_indices().nth(N_BEGINNING) {
-        Some((end, _)) => &text[..end],
-        None => text,
-    }
+/// What a text is recognized by: all of it but its digits, which a survey may hide.
+fn key(text: &str) -> String {
+    text.trim()
+        .chars()
+        .map(|c| if c.is_numeric() { '0' } else { c })
+        .collect()
 }
 
 /// Share of the text's words that the context holds too, letters and digits compared.

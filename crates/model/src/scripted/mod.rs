@@ -7,8 +7,9 @@
 //! A scripted model reads characters (one token each), has no weights, and answers at once. It
 //! reads a scored text as `context`, blank line, `text`: where it recognizes both as one document
 //! in two languages, and its planted skill says that it understands this document, the text is
-//! explained by `gain` of its bits on average, and no other text is. It recognizes a text by its
-//! beginning, so that texts may be cut at the end, but not have their words replaced.
+//! explained by `gain` of its bits on average, and no other text is. It recognizes a text that is
+//! one it has seen or the start of one, whatever its digits: texts may be cut at the end, but not
+//! have their words replaced. The start of several texts is any of them.
 //!
 //! ```
 //! use isogloss_model::scripted::{KnownText, ScriptedModel};

@@ -1,4 +1,4 @@
-//! Which scripted model, by name: `scripted:knows:fra=.9,hau=.1`.
+//! Which scripted model, by name: `scripted:knows:fra=.9,hau=.1/0/.5,other=.3,seed=7`.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -54,7 +54,43 @@ impl Skill {
             fidelity: probability,
         }
     }
+
+    /// From a probability, or three with `/` between them.
+    fn parse(text: &str) -> Option<Self> {
+        let values: Vec<f64> = text
+            .split('/')
+            .map(|value| value.parse().ok().filter(|p| (0.0..=1.0).contains(p)))
+            .collect::<Option<_>>()?;
+        match values[..] {
+            [all] => Some(Self::all(all)),
+            [comprehension, production, fidelity] => Some(Self {
+                comprehension,
+                production,
+                fidelity,
+            }),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> String {
+        if *self == Self::all(self.comprehension) {
+            return self.comprehension.to_string();
+        }
+        format!(
+            "{}/{}/{}",
+            self.comprehension, self.production, self.fidelity
+        )
+    }
 }
+
+/// What every name begins with.
+const PREFIX: &str = "scripted:";
+
+/// In a name, the skill in languages that are not named.
+const OTHER: &str = "other";
+
+/// In a name, the seed.
+const SEED: &str = "seed";
 
 /// A scripted model's planted truth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,13 +123,30 @@ impl ScriptedSpec {
         }
     }
 
-    /// Name that parses to this variant.
+    /// Name that parses to this model (but for `gain` and `reference`, which no name says): what
+    /// differs from [`ScriptedSpec::new`] is named, languages in the order of their codes.
     pub fn name(&self) -> String {
-        let (name, _) = Variant::ALL
+        let (variant, _) = Variant::ALL
             .into_iter()
             .find(|(_, variant)| *variant == self.variant)
             .expect("every variant has a name");
-        format!("scripted:{name}")
+        let new = Self::new(self.variant);
+        let mut entries: Vec<String> = self
+            .skills
+            .iter()
+            .map(|(lang, skill)| format!("{lang}={}", skill.name()))
+            .collect();
+        if self.other != new.other {
+            entries.push(format!("{OTHER}={}", self.other.name()));
+        }
+        if self.seed != new.seed {
+            entries.push(format!("{SEED}={}", self.seed.0));
+        }
+        if entries.is_empty() {
+            format!("{PREFIX}{variant}")
+        } else {
+            format!("{PREFIX}{variant}:{}", entries.join(","))
+        }
     }
 
     pub(super) fn skill(&self, lang: Lang) -> Skill {
@@ -124,14 +177,15 @@ impl FromStr for ScriptedSpec {
     type Err = ScriptedNameError;
 
     /// `scripted:VARIANT`, with skills per language after another colon: a probability for all
-    /// three, or three with `/` between them (comprehension, production, fidelity).
+    /// three, or three with `/` between them (comprehension, production, fidelity). `other=` is the
+    /// skill in all other languages, `seed=` the seed.
     fn from_str(text: &str) -> Result<Self, ScriptedNameError> {
         let error = |expected: String| ScriptedNameError {
             found: text.to_owned(),
             expected,
         };
         let rest = text
-            .strip_prefix("scripted:")
+            .strip_prefix(PREFIX)
             .ok_or_else(|| error("expected `scripted:` and a variant".into()))?;
         let (name, skills) = rest.split_once(':').unwrap_or((rest, ""));
         let names = Variant::ALL.map(|(name, _)| name).join(", ");
@@ -141,24 +195,28 @@ impl FromStr for ScriptedSpec {
             .ok_or_else(|| error(format!("the variants are {names}")))?;
         let mut spec = Self::new(variant);
         for entry in skills.split(',').filter(|entry| !entry.is_empty()) {
-            let expected = || error(format!("`{entry}` is not of the form `fra=.9`"));
-            let (lang, value) = entry.split_once('=').ok_or_else(expected)?;
-            let values: Vec<f64> = value
-                .split('/')
-                .map(|value| value.parse().ok().filter(|p| (0.0..=1.0).contains(p)))
-                .collect::<Option<_>>()
-                .ok_or_else(expected)?;
-            let skill = match values[..] {
-                [all] => Skill::all(all),
-                [comprehension, production, fidelity] => Skill {
-                    comprehension,
-                    production,
-                    fidelity,
-                },
-                _ => return Err(expected()),
-            };
-            spec.skills
-                .insert(lang.parse().map_err(|_| expected())?, skill);
+            let form = || error(format!("`{entry}` is not of the form `fra=.9`"));
+            let (key, value) = entry.split_once('=').ok_or_else(form)?;
+            if key == SEED {
+                let seed = value
+                    .parse()
+                    .map_err(|_| error(format!("`{value}` is no seed: a whole number is")))?;
+                spec.seed = Seed(seed);
+                continue;
+            }
+            let skill = Skill::parse(value).ok_or_else(|| {
+                error(format!(
+                    "`{value}` is no skill: a probability from 0 to 1 is, or three with `/` between them"
+                ))
+            })?;
+            if key == OTHER {
+                spec.other = skill;
+            } else {
+                let lang = key
+                    .parse()
+                    .map_err(|_| error(format!("`{key}` is no ISO 639-3 code such as `fra`")))?;
+                spec.skills.insert(lang, skill);
+            }
         }
         Ok(spec)
     }
@@ -187,6 +245,24 @@ mod tests {
     }
 
     #[test]
+    fn a_model_says_its_whole_name() {
+        for (given, said) in [
+            ("scripted:knows", "scripted:knows"),
+            ("scripted:knows:fra=.9", "scripted:knows:fra=0.9"),
+            (
+                "scripted:knows:seed=7,other=0,hau=.1/0/.5,fra=1",
+                "scripted:knows:fra=1,hau=0.1/0/0.5,other=0,seed=7",
+            ),
+            // The usual values need no words.
+            ("scripted:position:other=.5,seed=1", "scripted:position"),
+        ] {
+            let spec: ScriptedSpec = given.parse().unwrap();
+            assert_eq!(spec.name(), said);
+            assert_eq!(said.parse::<ScriptedSpec>().unwrap(), spec);
+        }
+    }
+
+    #[test]
     fn wrong_names_say_what_is_possible() {
         for wrong in [
             "knows",
@@ -195,10 +271,17 @@ mod tests {
             "scripted:knows:fra=2",
             "scripted:knows:fra=.1/.2",
             "scripted:knows:French=.1",
+            "scripted:knows:seed=-1",
+            "scripted:knows:other",
         ] {
             assert!(wrong.parse::<ScriptedSpec>().is_err(), "{wrong}");
         }
         let error = "scripted:guesses".parse::<ScriptedSpec>().unwrap_err();
         assert!(error.to_string().contains("copies-names"), "{error}");
+        let error = "scripted:knows:ha=1".parse::<ScriptedSpec>().unwrap_err();
+        assert!(
+            error.to_string().contains("`ha` is no ISO 639-3"),
+            "{error}"
+        );
     }
 }
