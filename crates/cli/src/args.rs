@@ -1,10 +1,12 @@
 //! Arguments that several commands share.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use isogloss_model::RunSettings;
+use isogloss_model::engine::EngineOptions;
 
 /// How the work is spread; none of these changes a number.
 #[derive(Args)]
@@ -26,6 +28,13 @@ impl Compute {
     pub(crate) fn n_threads(&self) -> usize {
         self.threads
             .map_or_else(crate::machine::n_cpus, usize::from)
+    }
+
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            threads: NonZeroUsize::new(self.n_threads()),
+            ..EngineOptions::default()
+        }
     }
 
     pub(crate) fn batch_size(&self) -> usize {

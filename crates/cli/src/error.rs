@@ -17,6 +17,12 @@ pub(crate) struct CliError {
 
 pub(crate) type Result<T> = std::result::Result<T, CliError>;
 
+/// The hint of an error that has none of its own.
+const USUAL_HINT: &str = "`isogloss help COMMAND` says what can be given, with an example";
+
+/// Exit status of arguments that cannot be understood.
+const USAGE: u8 = 2;
+
 /// Exit status of a run that the user stopped, as shells report an interrupt.
 const INTERRUPTED: u8 = 130;
 
@@ -36,6 +42,22 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Arguments that cannot be understood, in the words of their parser.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        let rendered = error.render().to_string();
+        let mut lines = rendered.lines().map(str::trim_end);
+        let sentence = lines.next().unwrap_or_default();
+        let details = lines
+            .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+            .map(|line| line.trim_start().to_owned())
+            .collect();
+        Self {
+            exit_code: USAGE,
+            details,
+            ..Self::new(sentence.trim_start_matches("error: "))
+        }
     }
 
     /// The user pressed Ctrl-C; what is finished is kept.
@@ -72,9 +94,10 @@ impl fmt::Display for CliError {
         for line in &self.details {
             write!(f, "\n  {line}")?;
         }
-        if let Some(hint) = &self.hint {
-            write!(f, "\n\nhint: {hint}")?;
-        }
-        Ok(())
+        write!(
+            f,
+            "\n\nhint: {}",
+            self.hint.as_deref().unwrap_or(USUAL_HINT)
+        )
     }
 }

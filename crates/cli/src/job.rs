@@ -15,12 +15,14 @@ use isogloss_record::survey::LanguageFacts;
 use isogloss_record::{Lang, Prompt, Request, RunInfo, Span, Store, Usage, files};
 use isogloss_report::{AtlasOptions, summary_table, write_reports};
 use isogloss_survey::text::{self, ParallelText};
-use isogloss_survey::{Plan, Policy, Settings, Survey, SurveyTexts, add_samples, hearing};
+use isogloss_survey::{
+    Plan, Policy, Settings, Survey, SurveyTexts, add_samples, hearing, known_texts,
+};
 
 use crate::args::Compute;
 use crate::error::{CliError, Result};
 use crate::progress::{self, Unit};
-use crate::{machine, model, output};
+use crate::{interrupt, machine, model, output};
 
 /// What to survey and where to keep it.
 pub(crate) struct Job<'a> {
@@ -81,26 +83,28 @@ impl Texts {
 /// Runs (or resumes) a survey into its folder and gives back the path of the atlas.
 pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
     let begun = Instant::now();
-    let engines = job
+    let reference = job.settings.reference;
+    let with_reference = with(job.languages, reference);
+    let texts = job.texts.of(&with_reference);
+    let models = job
         .models
         .iter()
-        .map(|name| model::open(name, job.compute, job.json))
+        .map(|name| {
+            let known = || known_texts(&texts, reference);
+            model::open(name, job.compute, reference, known, job.json)
+        })
         .collect::<Result<Vec<_>>>()?;
-    let backends: Vec<&dyn Backend> = engines
-        .iter()
-        .map(|engine| engine as &dyn Backend)
-        .collect();
-    let with_reference = with(job.languages, job.settings.reference);
-    let texts = job.texts.of(&with_reference);
+    let backends: Vec<&dyn Backend> = models.iter().map(|model| &**model).collect();
     let mut languages = facts(&with_reference)?;
     if job.samples {
-        add_samples(&mut languages, &texts, job.settings.reference);
+        add_samples(&mut languages, &texts, reference);
     }
 
     let config = config(job, &backends, &texts);
     let folder = Folder::open(job, config, &backends)?;
     let mut store = Store::open(&job.out.join("responses.zst"))?;
 
+    interrupt::watch();
     let plans = backends
         .iter()
         .map(|&backend| isogloss_survey::plan(backend, &languages, &texts, job.settings))

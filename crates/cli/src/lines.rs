@@ -5,6 +5,8 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use isogloss_eval::jsonl::{self, Line, LineError};
+use isogloss_eval::primitive::PrimitiveError;
+use isogloss_model::BackendError;
 use isogloss_record::files::FileError;
 use serde_json::{Map, Value};
 
@@ -44,6 +46,16 @@ pub(crate) fn write<T, E: Into<CliError>>(
         })
     })
     .map_err(Into::into)
+}
+
+/// Why lines were not answered; an interrupt is one too.
+pub(crate) fn ended(error: PrimitiveError) -> CliError {
+    match error {
+        PrimitiveError::Backend(BackendError::Canceled) => CliError::interrupted(
+            "what was answered is written, in whole lines; run the same command again for all",
+        ),
+        error => error.into(),
+    }
 }
 
 /// Writes a whole file, or to standard output.

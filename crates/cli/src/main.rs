@@ -16,6 +16,7 @@ mod progress;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Which languages does a language model really serve?
@@ -51,7 +52,16 @@ enum Command {
 
 fn main() -> ExitCode {
     machine::tune_allocator();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if is_mistake(&error) => {
+            let error = error::CliError::usage(&error);
+            output::talk(&error.to_string());
+            return ExitCode::from(error.exit_code);
+        }
+        // Help and version.
+        Err(help) => help.exit(),
+    };
     let stop = interrupt::install();
     let result = match cli.command {
         Command::Tour(args) => command::tour::run(&args, stop),
@@ -72,4 +82,9 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code)
         }
     }
+}
+
+/// Whether something is wrong with the arguments; else help or version was asked for, or nothing.
+fn is_mistake(error: &clap::Error) -> bool {
+    error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }

@@ -1,17 +1,30 @@
 //! From a name to a model that can be asked.
 
-use std::num::NonZeroUsize;
-
 use isogloss_client::{ModelFiles, ModelSpec, Progress, Settings};
+use isogloss_lang::registry;
+use isogloss_model::Backend;
 use isogloss_model::engine::{Engine, EngineOptions};
+use isogloss_model::scripted::{KnownText, ScriptedModel, ScriptedSpec};
+use isogloss_record::Lang;
+use isogloss_survey::{known_texts, text};
 
 use crate::args::Compute;
-use crate::error::Result;
+use crate::error::{CliError, Result};
+use crate::job::Texts;
 use crate::output;
 use crate::progress::{self, Unit};
 
+/// Beginning of the names of scripted models.
+const SCRIPTED: &str = "scripted:";
+
 /// The files behind a name; fetched once where the name is not a path.
 pub(crate) fn locate(name: &str, quiet: bool) -> Result<ModelFiles> {
+    if name.starts_with(SCRIPTED) {
+        return Err(CliError::new(format!(
+            "`{name}` has no files and no tokenizer: it reads one token a character"
+        ))
+        .hint("scripted models work with `survey`, `score`, `generate` and `hidden`"));
+    }
     let spec = ModelSpec::parse(name)?;
     let mut bar: Option<indicatif::ProgressBar> = None;
     let files = isogloss_client::resolve(&spec, &Settings::from_env(), &mut |event| match event {
@@ -46,17 +59,55 @@ pub(crate) fn locate(name: &str, quiet: bool) -> Result<ModelFiles> {
     Ok(files?)
 }
 
-/// The native engine on a model, by path or name.
-pub(crate) fn open(name: &str, compute: &Compute, quiet: bool) -> Result<Engine> {
-    let options = EngineOptions {
-        threads: NonZeroUsize::new(compute.n_threads()),
-        ..EngineOptions::default()
-    };
-    open_with(name, &options, quiet)
+/// A model of a survey: the native engine, or a scripted model that has seen `known`.
+pub(crate) fn open(
+    name: &str,
+    compute: &Compute,
+    reference: Lang,
+    known: impl FnOnce() -> Vec<KnownText>,
+    quiet: bool,
+) -> Result<Box<dyn Backend>> {
+    if name.starts_with(SCRIPTED) {
+        return Ok(Box::new(scripted(name, reference, &known())?));
+    }
+    engine(name, &compute.engine_options(), quiet)
 }
 
-/// The same with options of the caller's.
-pub(crate) fn open_with(name: &str, options: &EngineOptions, quiet: bool) -> Result<Engine> {
+/// A model for lines of input: where it is scripted, it has seen the shipped texts.
+pub(crate) fn open_for_lines(name: &str, options: &EngineOptions) -> Result<Box<dyn Backend>> {
+    if !name.starts_with(SCRIPTED) {
+        return engine(name, options, false);
+    }
+    if options.pool_after_norm {
+        return Err(
+            CliError::new(format!("`{name}` has no final norm")).hint("leave out `--after-norm`")
+        );
+    }
+    let english: Lang = registry().resolve("eng")?;
+    let texts = Texts::gather(None)?.of(&text::languages());
+    let known = known_texts(&texts, english);
+    Ok(Box::new(scripted(name, english, &known)?))
+}
+
+fn engine(name: &str, options: &EngineOptions, quiet: bool) -> Result<Box<dyn Backend>> {
     let files = locate(name, quiet)?;
-    Ok(Engine::open(&files.path, &files.name, options)?)
+    Ok(Box::new(Engine::open(&files.path, &files.name, options)?))
+}
+
+/// A model with planted truth; its languages are those of the registry, as they are at hand.
+fn scripted(name: &str, reference: Lang, known: &[KnownText]) -> Result<ScriptedModel> {
+    let mut spec: ScriptedSpec = name.parse()?;
+    spec.reference = reference;
+    let mut at_hand: Vec<Lang> = known.iter().map(|text| text.lang).collect();
+    at_hand.dedup();
+    spec.skills = std::mem::take(&mut spec.skills)
+        .into_iter()
+        .map(|(lang, skill)| {
+            let code = lang.to_string();
+            let known = registry().resolve(&code)?;
+            let selected = registry().select(&code, &at_hand);
+            Ok((selected.map_or(known, |found| found[0]), skill))
+        })
+        .collect::<Result<_>>()?;
+    Ok(ScriptedModel::new(&spec, known))
 }

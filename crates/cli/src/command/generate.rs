@@ -7,7 +7,7 @@ use isogloss_record::Sampling;
 
 use crate::args::{Compute, Lines};
 use crate::error::{CliError, Result};
-use crate::{lines, model};
+use crate::{interrupt, lines, model};
 
 /// Continue prompts, or answer dialogues through the model's chat template
 ///
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         .hint("0 takes the most probable token, 1 draws from the model's own distribution"));
     }
     let (input, name) = lines::read(&args.lines)?;
-    let engine = model::open(&args.model, &args.compute, false)?;
+    let model = model::open_for_lines(&args.model, &args.compute.engine_options())?;
     let settings = args.compute.run_settings(stop);
     let sampling = Sampling {
         max_tokens: args.max_tokens,
@@ -62,8 +62,10 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         seed: args.seed,
         stop: args.stop.clone(),
     };
+    interrupt::watch();
     lines::write(&args.lines, |sink| {
-        primitive::generate::generate(&engine, &input, &name, &sampling, &settings, sink)
+        primitive::generate::generate(&*model, &input, &name, &sampling, &settings, sink)
+            .map_err(lines::ended)
     })?;
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `isogloss hidden`: pooled hidden states of texts.
 
-use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +8,7 @@ use isogloss_model::engine::EngineOptions;
 
 use crate::args::{Compute, Lines};
 use crate::error::Result;
-use crate::{lines, model};
+use crate::{interrupt, lines, model};
 
 /// Hidden states of texts, pooled over their positions
 ///
@@ -73,11 +72,10 @@ impl FromStr for Layers {
 pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
     let (input, name) = lines::read(&args.lines)?;
     let options = EngineOptions {
-        threads: NonZeroUsize::new(args.compute.n_threads()),
         pool_after_norm: args.after_norm,
-        ..EngineOptions::default()
+        ..args.compute.engine_options()
     };
-    let engine = model::open_with(&args.model, &options, false)?;
+    let model = model::open_for_lines(&args.model, &options)?;
     let wanted = HiddenOptions {
         layers: args.layers.0.clone(),
         pool: match args.pool {
@@ -85,12 +83,14 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
             PoolName::Mean => Pool::Mean,
         },
     };
+    interrupt::watch();
     let (bytes, _) = hidden::hidden(
-        &engine,
+        &*model,
         &input,
         &name,
         &wanted,
         &args.compute.run_settings(stop),
-    )?;
+    )
+    .map_err(lines::ended)?;
     lines::write_bytes(&args.lines.output, &bytes)
 }

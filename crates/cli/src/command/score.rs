@@ -6,7 +6,7 @@ use isogloss_eval::primitive;
 
 use crate::args::{Compute, Lines};
 use crate::error::Result;
-use crate::{lines, model};
+use crate::{interrupt, lines, model};
 
 /// Log-probabilities of given texts, per token
 ///
@@ -31,10 +31,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
     let (input, name) = lines::read(&args.lines)?;
-    let engine = model::open(&args.model, &args.compute, false)?;
+    let model = model::open_for_lines(&args.model, &args.compute.engine_options())?;
     let settings = args.compute.run_settings(stop);
+    interrupt::watch();
     lines::write(&args.lines, |sink| {
-        primitive::score::score(&engine, &input, &name, &settings, sink)
+        primitive::score::score(&*model, &input, &name, &settings, sink).map_err(lines::ended)
     })?;
     Ok(())
 }

@@ -21,9 +21,18 @@ use crate::job::{self, Job, Texts};
 Examples:
   isogloss survey smollm2-135m --langs ha,eu,or,kk --out my-run
   isogloss survey ./model-a ./model-b --langs all --fast --out fast-run
-  isogloss survey gemma3-270m --langs sw,ha --text my-pairs.tsv --out own-run")]
+  isogloss survey gemma3-270m --langs sw,ha --text my-pairs.tsv --out own-run
+  isogloss survey scripted:knows:fra=.9,hau=.1/0/.5 --langs fr,ha,eu --out planted
+
+Planted truth: a model named scripted:VARIANT[:SKILLS] has no weights and knows the survey's own
+texts by its skills, so that what the survey says can be held against what is true.
+  SKILLS    by commas; fra=.9: it understands a French text with probability .9, and as often
+            writes French and stays in it; hau=.1/0/.5: comprehension, production, fidelity apart;
+            other=.5: all other languages; seed=1: which texts it happens to know
+  VARIANT   knows, ignores-context, reads-length, copies-names, position (prefers one option)
+A token of theirs is a character, so their continuations are short and fidelity comes out low.")]
 pub(crate) struct Args {
-    /// Models: paths, hub ids (`org/name`) or short names (`smollm2-135m`)
+    /// Models: paths, hub ids (`org/name`), short names (`smollm2-135m`) or `scripted:` ones
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
 

@@ -4,8 +4,10 @@
 
 mod errors;
 mod help;
+mod planted;
 mod primitives;
 mod survey;
+mod tiny;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -54,6 +56,14 @@ fn run_on_lines(arguments: &[&str], input: &str) -> Vec<serde_json::Value> {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+/// Presses Ctrl-C.
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(status.success());
 }
 
 /// A built-in model, in the cache before any command needs it.

@@ -83,6 +83,40 @@ fn results_are_the_same_bytes_for_threads_batches_sharing_and_after_kills() {
         let _ = child.wait();
     }
     assert_eq!(results(&[], &model, &out), straight);
+
+    #[cfg(unix)]
+    an_interrupt_keeps_what_is_finished(&model, &at("interrupted"), &straight);
+}
+
+/// Ctrl-C in the middle: exit status 130, one error, and the answers are there for the next run.
+#[cfg(unix)]
+fn an_interrupt_keeps_what_is_finished(model: &str, out: &Path, straight: &str) {
+    let out_name = out.display().to_string();
+    let mut child = isogloss()
+        .args(arguments(model, &out_name))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // As soon as something is finished.
+    let store = out.join("responses.zst");
+    while !store.metadata().is_ok_and(|file| file.len() > 0) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    crate::interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert_eq!(stderr.matches("error: interrupted").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("\nhint: ").count(), 1, "{stderr}");
+    assert!(!out.join("results.json").exists());
+    assert_eq!(results(&[], model, out), straight);
+    let info: serde_json::Value = serde_json::from_str(&text(&out.join("run.json"))).unwrap();
+    assert!(
+        info["usage"][0]["n_tokens_stored"].as_u64().unwrap() > 0,
+        "{info}"
+    );
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! Scripted models by name: what is planted is what the survey says.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{run, run_on_lines, text};
+
+#[track_caller]
+fn survey(model: &str, langs: &str, out: &Path, extra: &[&str]) -> Value {
+    let out_name = out.display().to_string();
+    let mut arguments = vec!["survey", model, "--langs", langs, "--out", &out_name];
+    arguments.extend(extra);
+    let output = run(&arguments);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_str(&text(&out.join("results.json"))).unwrap()
+}
+
+fn number(value: &Value, name: &str) -> f64 {
+    value[name]
+        .as_f64()
+        .unwrap_or_else(|| panic!("no `{name}` in {value}"))
+}
+
+#[test]
+fn what_is_planted_lies_in_the_intervals() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = "scripted:knows:fra=.9,hin=.3/.8/1,tha=0,arb=.6,other=1,seed=3";
+    let all = ["--items", "all", "--complete"];
+    let results = survey(
+        model,
+        "fra,hin,tha,arb,cmn_Hans,spa",
+        &folder.path().join("run"),
+        &all,
+    );
+    // By its whole name, with ISO 639-3 codes as the results have them.
+    let surveyed = &results["models"][0];
+    assert_eq!(
+        surveyed["name"],
+        "scripted:knows:arb=0.6,fra=0.9,hin=0.3/0.8/1,tha=0,other=1,seed=3"
+    );
+    for (code, comprehension, production) in [
+        ("fra", 0.9, 0.9),
+        ("hin", 0.3, 0.8),
+        ("tha", 0.0, 0.0),
+        ("arb", 0.6, 0.6),
+        ("cmn_Hans", 1.0, 1.0),
+        ("spa", 1.0, 1.0),
+    ] {
+        let language = &surveyed["languages"][code];
+        for (measure, planted) in [("comprehension", comprehension), ("production", production)] {
+            let found = &language[measure];
+            let (low, high) = (number(found, "low"), number(found, "high"));
+            assert!(
+                low <= planted && planted <= high,
+                "{measure} of {code}: {planted} is not within {low} to {high}"
+            );
+            // Names alone give nothing away to a model that knows whole texts: chance, ± .11.
+            assert!(number(found, "floor") < 0.4, "{measure} of {code}: {found}");
+        }
+    }
+    let comprehension = |code: &str| number(&surveyed["languages"][code]["comprehension"], "value");
+    assert!(comprehension("spa") > comprehension("hin") + 0.3);
+}
+
+#[test]
+fn models_that_only_seem_to_know_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    for variant in ["ignores-context", "position"] {
+        let model = format!("scripted:{variant}:other=1");
+        let results = survey(
+            &model,
+            "fra,tha",
+            &folder.path().join(variant),
+            &["--fast", "--complete"],
+        );
+        for code in ["fra", "tha"] {
+            let language = &results["models"][0]["languages"][code];
+            let kappa = &language["comprehension"];
+            assert!(number(kappa, "low") <= 0.0, "{variant} {code}: {kappa}");
+            assert_ne!(language["verdict"], "served", "{variant} {code}");
+        }
+    }
+}
+
+#[test]
+fn two_runs_and_a_run_beside_another_model_are_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let model = "scripted:knows:fra=.7,other=.2";
+    survey(model, "fr,sw", &at("one"), &["--threads", "1"]);
+    survey(model, "fr,sw", &at("two"), &["--threads", "2"]);
+    let bytes = |name: &str| text(&at(name).join("results.json"));
+    assert_eq!(bytes("one"), bytes("two"));
+    // The same command again changes nothing; another truth is another configuration.
+    survey(model, "fr,sw", &at("one"), &[]);
+    assert_eq!(bytes("one"), bytes("two"));
+    let out = at("one").display().to_string();
+    let other = run(&[
+        "survey",
+        "scripted:knows:fra=.8,other=.2",
+        "--langs",
+        "fr,sw",
+        "--out",
+        &out,
+    ]);
+    assert!(!other.status.success());
+    assert_eq!(bytes("one"), bytes("two"));
+}
+
+#[test]
+fn lines_are_answered_in_numbers_that_read_back() {
+    let lines = run_on_lines(
+        &["score", "scripted:ignores-context"],
+        r#"{"id":1,"context":"a","continuation":"\n\nb"}"#,
+    );
+    // A BOS, then a letter alone, a blank line that carries nothing at ln p = -0.1 f32, a letter.
+    let logprobs = lines[0]["logprobs"].as_array().unwrap();
+    assert_eq!(logprobs.len(), 5);
+    assert_eq!(logprobs[2].to_string(), "-0.1");
+    assert_eq!(logprobs[3].to_string(), "-0.1");
+    let lines = run_on_lines(
+        &["generate", "scripted:knows", "--max-tokens", "2"],
+        r#"{"id":1,"prompt":"Everyone"}"#,
+    );
+    assert_eq!(lines[0]["logprobs"].to_string(), "[-0.1,-0.1]");
+}
