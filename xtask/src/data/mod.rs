@@ -114,6 +114,11 @@ pub(crate) fn names() -> Result<BTreeMap<String, Vec<String>>, String> {
         .collect())
 }
 
+/// Names in traditional characters, each with the same in simplified ones.
+pub(crate) fn han_pairs() -> Result<Vec<(String, String)>, String> {
+    words::han_pairs(&npm::fetch()?)
+}
+
 /// Level 22 with a window that spans the whole text: the size counts in every binary.
 fn compress(text: &str) -> Result<Vec<u8>, String> {
     zstd::bulk::compress(text.as_bytes(), 22).map_err(|error| error.to_string())

@@ -121,6 +121,16 @@ pub(super) fn all_names(
     Ok(all)
 }
 
+/// Cantonese names in traditional and in simplified characters, symbol by symbol: CLDR's second
+/// list is a transliteration of the first.
+pub(super) fn han_pairs(packages: &Packages) -> Result<Vec<(String, String)>, String> {
+    let simplified = names(packages, "yue-Hans")?;
+    Ok(names(packages, "yue")?
+        .into_iter()
+        .filter_map(|(symbol, name)| Some((name, simplified.get(&symbol)?.clone())))
+        .collect())
+}
+
 /// Short names of a locale by symbol, NFC.
 fn names(packages: &Packages, locale: &str) -> Result<BTreeMap<String, String>, String> {
     let json = packages.json(&format!(

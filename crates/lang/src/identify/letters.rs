@@ -9,8 +9,14 @@ use icu_normalizer::properties::{CanonicalDecompositionBorrowed, Decomposed};
 use icu_properties::props::{GeneralCategory, Script as Property};
 use icu_properties::{CodePointMapData, PropertyNamesShort};
 
+use super::han::HanForms;
+
 /// Longest n-gram, in characters.
 pub(super) const ORDER_MAX: usize = 5;
+
+/// Letters of an alphabet that a Han character stands for, where it is asked which script most of a
+/// text is in.
+const N_LETTERS_HAN: usize = 2;
 
 /// Share of kana from which Han letters are Japanese.
 const KANA_SHARE: f64 = 0.1;
@@ -32,6 +38,8 @@ pub(super) struct Letters {
     pub n_broken: usize,
     /// The script of most letters (`Hani`, `Cyrl`; `Jpan` where there is kana); empty without.
     pub script: &'static str,
+    /// Of Han text folded by [`HanForms`]: `Hans`, `Hant`, or empty where nothing tells.
+    pub form: &'static str,
 }
 
 impl Letters {
@@ -57,9 +65,15 @@ impl Letters {
                         c => letters.chars.extend(c.to_lowercase()),
                     }
                     let script = scripts.get(c);
+                    // A Han character is a syllable at least, in other scripts two letters or three.
+                    let weight = if script == Property::Han {
+                        N_LETTERS_HAN
+                    } else {
+                        1
+                    };
                     match counts.iter_mut().find(|(known, _)| *known == script) {
-                        Some((_, n)) => *n += 1,
-                        None => counts.push((script, 1)),
+                        Some((_, n)) => *n += weight,
+                        None => counts.push((script, weight)),
                     }
                 }
                 Kind::Mark => letters.chars.push(c),
@@ -86,6 +100,14 @@ impl Letters {
         }
         letters.script = majority(&counts);
         letters
+    }
+
+    /// Han characters in one form, and [`Letters::form`]; other scripts stay as they are.
+    pub(super) fn fold(mut self, forms: &HanForms) -> Self {
+        if self.script == "Hani" {
+            self.form = forms.fold(&mut self.chars);
+        }
+        self
     }
 
     /// Calls `each` with the order (1 to [`ORDER_MAX`]) and the key of every n-gram.

@@ -15,17 +15,20 @@
 //! ```
 
 pub mod evaluate;
+mod han;
 mod letters;
 mod model;
 mod reliability;
 pub mod train;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use isogloss_record::Lang;
 
+pub use han::HanForms;
 use letters::{Letters, ORDER_MAX};
-use model::Model;
+use model::{Header, Model};
 pub use model::{ModelError, Register};
 pub use reliability::Reliability;
 
@@ -50,6 +53,16 @@ const KNOWN_SHARE_MIN: f64 = 0.35;
 /// triples (Han, Hangul, Ethiopic), or nearly one language (Thai).
 const KNOWN_SHARE_SCRIPTS: [&str; 2] = ["Latn", "Cyrl"];
 
+/// The language that Han text is in unless it says otherwise.
+const HAN_STANDARD: &str = "cmn";
+
+/// Held-out texts from which a script has a calibration of its own ...
+const N_CALIBRATION_MIN: usize = 60;
+
+/// ... if so many of them are taken for another language: where none is, any temperature is warm
+/// enough.
+const N_WRONG_MIN: usize = 5;
+
 /// The identifier: about 500 languages, by character n-grams.
 #[derive(Debug, Clone)]
 pub struct Identifier {
@@ -69,6 +82,8 @@ struct Candidate {
 /// Scores before they are probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
+    /// The script of most letters, as Unicode names it (`Hani`; `Jpan`).
+    pub script: &'static str,
     /// Letters of the text.
     pub n_letters: usize,
     /// All labels of its script, best first.
@@ -159,6 +174,7 @@ impl Identifier {
                 Register::Words => same[at].words.push(i as u16),
             }
         }
+        share_forms(&mut candidates, header);
         Self {
             model,
             candidates,
@@ -189,7 +205,7 @@ impl Identifier {
     }
 
     fn identify_with(&self, text: &str, scratch: &mut Scratch) -> Identification {
-        let letters = Letters::read(text);
+        let letters = self.read(text);
         if !is_text(&letters) {
             return Identification::NOTHING;
         }
@@ -216,7 +232,7 @@ impl Identifier {
     /// The `k` most probable languages with their probabilities, without abstaining: whatever the
     /// letters are, they are most like something. Empty for text without letters of a known script.
     pub fn top(&self, text: &str, k: usize) -> Vec<(Lang, f64)> {
-        let letters = Letters::read(text);
+        let letters = self.read(text);
         let mut scratch = Scratch::default();
         self.score(&letters, &mut scratch);
         let probabilities = self.probabilities(&letters, &scratch.scores);
@@ -227,6 +243,10 @@ impl Identifier {
             .take(k)
             .map(|(&(label, _), p)| (self.model.header.labels[label], p))
             .collect()
+    }
+
+    fn read(&self, text: &str) -> Letters {
+        Letters::read(text).fold(&self.model.header.han)
     }
 
     /// Scores of all labels of the text's script, best first; ties by label.
@@ -267,7 +287,13 @@ impl Identifier {
                 })
                 .max_by(f64::total_cmp)
         };
-        let candidates = &self.candidates[script];
+        let candidates: Vec<&Candidate> = self.candidates[script]
+            .iter()
+            .filter(|candidate| {
+                let own = header.labels[candidate.label].script();
+                letters.form.is_empty() || own.is_none_or(|own| own.code() == letters.form)
+            })
+            .collect();
         let words: Vec<Option<f64>> = candidates
             .iter()
             .map(|candidate| best_of(&candidate.words, &n_known[1]))
@@ -278,9 +304,12 @@ impl Identifier {
         let without = best_words.map_or(0.0, |best| {
             best - header.words_handicap * letters.chars.len() as f64
         });
-        for (candidate, words) in candidates.iter().zip(words) {
+        for (candidate, words) in candidates.into_iter().zip(words) {
             let running = best_of(&candidate.running, &n_known[0]).unwrap_or(f64::MIN / 4.0);
-            let score = running + header.words_weight * words.unwrap_or(without);
+            let label = header.labels[candidate.label];
+            let is_rare = letters.script == "Hani" && label.code() != HAN_STANDARD;
+            let prior = if is_rare { header.han_prior } else { 0.0 };
+            let score = running + header.words_weight * words.unwrap_or(without) - prior;
             scratch.scores.push((candidate.label, score));
         }
         scratch
@@ -293,7 +322,11 @@ impl Identifier {
         let Some(&(_, best)) = scores.first() else {
             return Vec::new();
         };
-        let calibration = self.model.header.calibration;
+        let header = &self.model.header;
+        let calibration = header
+            .calibration_by_script
+            .get(letters.script)
+            .unwrap_or(&header.calibration);
         let temperature =
             calibration.temperature * (letters.n_letters.max(1) as f64).powf(calibration.growth);
         let odds: Vec<f64> = scores
@@ -321,18 +354,37 @@ impl Identifier {
         n_known as f64 / n.max(1) as f64
     }
 
-    /// Fits the probabilities to held-out texts, each a pair of what [`Identifier::evidence`] said
+    /// Fits the probabilities to held-out texts, over all scripts and for each that has enough, each a pair of what [`Identifier::evidence`] said
     /// (of this identifier or one trained on less) and the place of the right label in it.
     pub fn calibrate(&mut self, held_out: &[(Evidence, usize)]) {
-        self.model.header.calibration = evaluate::fit(held_out);
+        let header = &mut self.model.header;
+        header.calibration = evaluate::fit(&held_out.iter().collect::<Vec<_>>());
+        header.calibration_by_script.clear();
+        let mut by_script: BTreeMap<&str, Vec<&(Evidence, usize)>> = BTreeMap::new();
+        for case in held_out
+            .iter()
+            .filter(|(evidence, _)| evidence.labels.len() > 1)
+        {
+            by_script.entry(case.0.script).or_default().push(case);
+        }
+        for (script, cases) in by_script {
+            let n_wrong = cases.iter().filter(|(_, right)| *right > 0).count();
+            if cases.len() >= N_CALIBRATION_MIN && n_wrong >= N_WRONG_MIN {
+                let fitted = evaluate::fit(&cases);
+                header
+                    .calibration_by_script
+                    .insert(script.to_owned(), fitted);
+            }
+        }
     }
 
     /// Scores of all labels of a text's script, best first; `None` without letters of one.
     pub fn evidence(&self, text: &str) -> Option<Evidence> {
-        let letters = Letters::read(text);
+        let letters = self.read(text);
         let mut scratch = Scratch::default();
         self.score(&letters, &mut scratch);
         (!scratch.scores.is_empty()).then(|| Evidence {
+            script: letters.script,
             n_letters: letters.n_letters,
             labels: scratch
                 .scores
@@ -367,6 +419,31 @@ impl Identifier {
     /// about 100 characters a text. `None` where neither was measured.
     pub fn tells_apart(&self, a: Lang, b: Lang) -> Option<bool> {
         reliability::tells_apart(self.reliability(a), self.reliability(b), a, b)
+    }
+}
+
+/// What one form of Han writing taught about a language holds for the other form too: n-grams are
+/// those of one form ([`han`]). Labels without a form are one for both.
+fn share_forms(candidates: &mut [Vec<Candidate>], header: &Header) {
+    let is_han = |script: &str| ["Hans", "Hant"].contains(&script);
+    for same_script in candidates {
+        let taught = same_script.clone();
+        for candidate in same_script {
+            let own = header.labels[candidate.label];
+            for other in &taught {
+                let other_label = header.labels[other.label];
+                let is_sister = [own, other_label]
+                    .iter()
+                    .all(|label| label.script().is_some_and(|script| is_han(script.code())));
+                if is_sister
+                    && own != other_label
+                    && own.without_script() == other_label.without_script()
+                {
+                    candidate.running.extend(&other.running);
+                    candidate.words.extend(&other.words);
+                }
+            }
+        }
     }
 }
 

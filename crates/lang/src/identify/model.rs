@@ -11,12 +11,15 @@
 //! N-grams are kept as 32-bit hashes in order: at half a million, a stranger is taken for one of
 //! them once in 8,000 look-ups, and no strings need to be stored.
 
+use std::collections::BTreeMap;
+
 use isogloss_record::Lang;
 use serde::{Deserialize, Serialize};
 
+use super::han::HanForms;
 use super::letters::ORDER_MAX;
 
-const MAGIC: &[u8] = b"isogloss identifier 1\n";
+const MAGIC: &[u8] = b"isogloss identifier 2\n";
 
 /// Keys are found through a table on their top bits, then in sorted order.
 const INDEX_BITS: u32 = 19;
@@ -64,7 +67,13 @@ pub(super) struct Header {
     pub words_weight: f64,
     /// What a language without words gives away to the best one that has them, nats a character.
     pub words_handicap: f64,
+    /// What Han text must say for another language than Mandarin, nats.
+    pub han_prior: f64,
+    /// Traditional and simplified characters.
+    pub han: HanForms,
     pub calibration: Calibration,
+    /// Scripts with enough held-out text for a fit of their own.
+    pub calibration_by_script: BTreeMap<String, Calibration>,
 }
 
 /// The weights, ready for look-up.

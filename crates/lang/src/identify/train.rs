@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use isogloss_record::Lang;
 
+use super::han::HanForms;
 use super::letters::{Letters, ORDER_MAX};
 use super::model::{Calibration, Header, Model, Part, Register};
 
@@ -54,6 +55,11 @@ pub struct Settings {
     pub words_weight: f64,
     /// Handicap of languages without words, nats a character.
     pub words_handicap: f64,
+    /// What Han text must say for another language than Mandarin, nats: it is what nearly everyone
+    /// writes, speakers of the others too.
+    pub han_prior: f64,
+    /// Traditional and simplified characters. Without them, each form is its own language.
+    pub han: HanForms,
 }
 
 impl Default for Settings {
@@ -61,12 +67,14 @@ impl Default for Settings {
         Self {
             order_weights: [0.0, 0.7, 1.0, 1.2, 1.4],
             order_weights_han: [1.4, 1.2, 1.0, 0.0, 0.0],
-            count_min: [0.0, 0.0, 0.5, 0.9, 1.9],
-            total_min: [0.0, 0.0, 4.0, 8.0, 20.0],
-            step: 1.0,
+            count_min: [0.0, 0.0, 0.5, 0.9, 0.9],
+            total_min: [0.0, 0.0, 4.0, 5.0, 24.0],
+            step: 0.5,
             without_marks: 0.3,
             words_weight: 1.0,
             words_handicap: 0.3,
+            han_prior: 12.0,
+            han: HanForms::default(),
         }
     }
 }
@@ -94,7 +102,7 @@ struct Count {
 pub(super) fn train(documents: &[Document], settings: &Settings) -> Model {
     let read: Vec<(&Document, Letters)> = documents
         .iter()
-        .map(|document| (document, Letters::read(&document.text)))
+        .map(|document| (document, Letters::read(&document.text).fold(&settings.han)))
         .filter(|(_, letters)| !letters.chars.is_empty())
         .collect();
     // A part's script is that of most of its letters; all parts by register, script, label, name.
@@ -211,10 +219,13 @@ pub(super) fn train(documents: &[Document], settings: &Settings) -> Model {
         step: settings.step,
         words_weight: settings.words_weight,
         words_handicap: settings.words_handicap,
+        han_prior: settings.han_prior,
+        han: settings.han.clone(),
         calibration: Calibration {
             temperature: 1.0,
             growth: 0.0,
         },
+        calibration_by_script: BTreeMap::new(),
     };
     Model::new(header, keys, starts, entry_parts, weights)
 }

@@ -5,13 +5,14 @@
 //! a translation); the second register is the names of symbols of `cldr-annotations-full`.
 //! FLORES is read from `../shared/flores200/dev`, for figures only; without it the table is kept.
 
+mod flores;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 
-use isogloss_lang::identify::evaluate::{beginning, flores_labels, macro_mean};
+use isogloss_lang::identify::evaluate::{beginning, macro_mean};
 use isogloss_lang::identify::train::{Document, Settings};
-use isogloss_lang::identify::{Evidence, Identifier, Register};
+use isogloss_lang::identify::{Evidence, HanForms, Identifier, Register};
 use isogloss_record::{Lang, files};
 
 /// Translations that are left out here although the survey may use them, with the reason.
@@ -37,7 +38,7 @@ const NAMES_LEFT_OUT: [(&str, &str); 2] = [
 ];
 
 /// Labels that are one: what the identifier calls the first, it calls the second.
-const SAME: [(&str, &str); 1] = [("zsm", "zlm")];
+const SAME: [(&str, &str); 1] = [("zsm", "zlm_Latn")];
 
 /// Fewer names than this teach nothing.
 const N_NAMES_MIN: usize = 400;
@@ -47,9 +48,6 @@ const N_CHARS_STAND_IN: usize = 14_000;
 
 /// Articles from this one on are held out when the calibration is fitted.
 const FIRST_HELD_OUT: usize = 25;
-
-/// Lengths of texts in characters: short, a continuation of 32 tokens, a sentence.
-const LENGTHS: [(usize, &str); 3] = [(50, "50"), (100, "100"), (usize::MAX, "sentence")];
 
 /// An article of one translation.
 struct Article {
@@ -63,9 +61,13 @@ struct Article {
 pub(crate) fn run(check: bool) -> Result<String, String> {
     let articles = articles()?;
     let names = names()?;
-    let settings = Settings::default();
+    let settings = Settings {
+        han: han_forms(&articles)?,
+        ..Settings::default()
+    };
     let mut identifier = Identifier::train(&documents(&articles, &names, true, true), &settings);
-    identifier.calibrate(&held_out(&articles, &names, &settings));
+    let held_out = HeldOut::new(&articles, &names, &settings);
+    identifier.calibrate(&held_out.cases);
     let model = identifier.encode().map_err(|error| error.to_string())?;
     let folder = crate::root().join("packs/identifier");
     let mut report = format!(
@@ -73,10 +75,11 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
         identifier.labels().len(),
         model.len()
     );
+    report.push_str(&held_out.report);
     let flores = crate::root().join("../shared/flores200/dev");
     let mut outputs = vec![("model.zst", model)];
     if flores.is_dir() {
-        let table = reliability(&identifier, &flores, &mut report)?;
+        let table = flores::reliability(&identifier, &flores, &mut report)?;
         outputs.push(("reliability.tsv", table.into_bytes()));
     } else {
         report.push_str("no FLORES-200 beside the checkout: the reliability is kept as it is\n");
@@ -92,6 +95,41 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
         }
     }
     Ok(report)
+}
+
+/// Traditional and simplified characters, from the Cantonese names, from the Mandarin articles that
+/// are never held out, and from `packs/identifier/han.tsv`, written by hand.
+fn han_forms(articles: &[Article]) -> Result<HanForms, String> {
+    let mut pairs = crate::data::han_pairs()?;
+    let written = |form: &'static str| {
+        articles
+            .iter()
+            .filter(move |article| article.file == form && article.number < FIRST_HELD_OUT)
+    };
+    for (traditional, simplified) in written("cmn_hant").zip(written("cmn_hans")) {
+        let lines = traditional.text.lines().zip(simplified.text.lines());
+        pairs.extend(lines.map(|(from, to)| (from.to_owned(), to.to_owned())));
+    }
+    let path = crate::root().join("packs/identifier/han.tsv");
+    let by_hand = files::read_to_string(&path).map_err(|error| error.to_string())?;
+    for line in by_hand.lines().filter(|line| !line.starts_with('#')) {
+        let (from, to) = line
+            .split_once('\t')
+            .ok_or_else(|| format!("`han.tsv`: no tab in `{line}`"))?;
+        pairs.push((from.to_owned(), to.to_owned()));
+    }
+    let pairs = pairs.iter().map(|(from, to)| (from.as_str(), to.as_str()));
+    Ok(HanForms::learn(pairs))
+}
+
+/// Whether two labels are one language in simplified and in traditional characters: what one is
+/// taught, the other knows.
+fn shares_texts(a: Lang, b: Lang) -> bool {
+    let is_han = |lang: Lang| {
+        lang.script()
+            .is_some_and(|script| ["Hans", "Hant"].contains(&script.code()))
+    };
+    a == b || a.without_script() == b.without_script() && is_han(a) && is_han(b)
 }
 
 fn label(written: &str) -> Result<Lang, String> {
@@ -183,7 +221,7 @@ fn documents<'a>(
                 .iter()
                 .map(|name| document(name, Register::Words, "names")),
         );
-        if !with_text.contains(&label) {
+        if !with_text.iter().any(|known| shares_texts(*known, label)) {
             // Spread over the list: it goes by subject.
             let n_chars: usize = names.iter().map(|name| name.chars().count()).sum();
             let every = n_chars.div_ceil(N_CHARS_STAND_IN).max(1);
@@ -198,155 +236,83 @@ fn documents<'a>(
     documents
 }
 
-/// Evidence on held-out text: the last articles with training on the others, and names with
-/// training on articles alone, cut to several lengths, so that both the easy and the hard case
-/// (another register) have their say.
-fn held_out(
-    articles: &[Article],
-    names: &BTreeMap<Lang, Vec<String>>,
-    settings: &Settings,
-) -> Vec<(Evidence, usize)> {
-    const LENGTHS: [usize; 4] = [30, 60, 120, 240];
-    let mut cases = Vec::new();
-    let mut add = |identifier: &Identifier, lang: Lang, text: &str| {
-        if let Some(evidence) = identifier.evidence(text)
-            && let Some(right) = evidence.labels.iter().position(|label| *label == lang)
-        {
-            cases.push((evidence, right));
-        }
-    };
-    let early = articles
-        .iter()
-        .filter(|article| article.number < FIRST_HELD_OUT);
-    let identifier = Identifier::train(&documents(early, names, true, true), settings);
-    for article in articles
-        .iter()
-        .filter(|article| article.number >= FIRST_HELD_OUT)
-    {
-        let n = LENGTHS[article.number % LENGTHS.len()];
-        add(&identifier, article.lang, beginning(&article.text, n));
-    }
-    let identifier = Identifier::train(&documents(articles, names, false, true), settings);
-    for (&lang, names) in names {
-        for (i, chunk) in names.chunks(24).enumerate().take(24) {
-            let text = chunk.join(", ");
-            add(
-                &identifier,
-                lang,
-                beginning(&text, LENGTHS[i % LENGTHS.len()]),
-            );
-        }
-    }
-    cases
+/// What training on a part of the texts says about the rest.
+struct HeldOut {
+    /// Evidence on the last articles, with training on the others, and on names, with training on
+    /// articles alone, cut to several lengths: both the easy and the hard case (another register)
+    /// have their say. With the place of the right label.
+    cases: Vec<(Evidence, usize)>,
+    /// How many articles are identified, in words.
+    report: String,
 }
 
-/// The reliability table over FLORES; adds the totals to the report.
-fn reliability(
-    identifier: &Identifier,
-    folder: &Path,
-    report: &mut String,
-) -> Result<String, String> {
-    let mut table = String::from(
-        "# How well the language identifier does per language, on a register that it was not trained on.\n\
-         # Measured on FLORES-200 dev (NLLB team, CC BY-SA 4.0; encyclopedic and news sentences), first\n\
-         # 500 lines of each language that has a label; figures only, no text. Written by\n\
-         # `cargo xtask identifier`; do not edit.\n\
-         #\n\
-         # sensitivity: share of its lines found (an abstention is a miss). specificity: 1 - mean over the\n\
-         # other languages of the share of their lines taken for it. confusions: LANG:SHARE, down to .02.\n\
-         # characters: lines are cut to so many, at a space where one is near.\n\
-         #\n\
-         # language\tcharacters\tn\tsensitivity\tspecificity\tregister\tconfusions\n",
-    );
-    let mut sets: Vec<(Vec<Lang>, String)> = Vec::new();
-    for code in codes(folder)? {
-        let labels = flores_labels(identifier, &code);
-        if !labels.is_empty() {
-            let path = folder.join(format!("{code}.txt"));
-            let text = files::read_to_string(&path).map_err(|error| error.to_string())?;
-            sets.push((labels, text));
-        }
-    }
-    for (n_chars, name) in LENGTHS {
-        let mut answers: Vec<BTreeMap<Option<Lang>, usize>> = Vec::new();
-        for (_, text) in &sets {
-            let mut counts = BTreeMap::new();
-            let lines = text.lines().map(|line| beginning(line, n_chars));
-            for found in identifier.identify_all(lines) {
-                *counts.entry(found.lang).or_default() += 1;
-            }
-            answers.push(counts);
-        }
-        let n_of = |counts: &BTreeMap<Option<Lang>, usize>| counts.values().sum::<usize>();
-        let share = |counts: &BTreeMap<Option<Lang>, usize>, lang: Lang| {
-            counts.get(&Some(lang)).copied().unwrap_or(0) as f64 / n_of(counts) as f64
+impl HeldOut {
+    fn new(articles: &[Article], names: &BTreeMap<Lang, Vec<String>>, settings: &Settings) -> Self {
+        const LENGTHS: [usize; 4] = [30, 60, 120, 240];
+        let case = |identifier: &Identifier, lang: Lang, text: &str| {
+            let evidence = identifier.evidence(text)?;
+            let right = evidence.labels.iter().position(|label| *label == lang)?;
+            Some((evidence, right))
         };
-        let mut shares = Vec::new();
-        let mut done: BTreeSet<Lang> = BTreeSet::new();
-        for ((labels, _), counts) in sets.iter().zip(&answers) {
-            let n = n_of(counts);
-            let hits: usize = labels
-                .iter()
-                .filter_map(|label| counts.get(&Some(*label)))
-                .sum();
-            shares.push((hits, n));
-            // Several labels are right for one file: its figures go to each.
-            for &label in labels {
-                if !done.insert(label) {
-                    continue;
-                }
-                let others: Vec<f64> = sets
-                    .iter()
-                    .zip(&answers)
-                    .filter(|((own, _), _)| !own.contains(&label))
-                    .map(|(_, counts)| share(counts, label))
-                    .collect();
-                let false_alarms = others.iter().sum::<f64>() / others.len().max(1) as f64;
-                let mut confusions: Vec<(Lang, f64)> = counts
-                    .keys()
-                    .flatten()
-                    .filter(|found| !labels.contains(found))
-                    .map(|found| (*found, share(counts, *found)))
-                    .filter(|(_, share)| *share >= 0.02)
-                    .collect();
-                confusions.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                let confusions: Vec<String> = confusions
-                    .iter()
-                    .map(|(lang, share)| format!("{lang}:{share:.3}"))
-                    .collect();
-                writeln!(
-                    table,
-                    "{label}\t{name}\t{n}\t{:.4}\t{:.5}\tnews\t{}",
-                    hits as f64 / n as f64,
-                    1.0 - false_alarms,
-                    confusions.join(" ")
-                )
-                .map_err(|error| error.to_string())?;
+        let (early, late): (Vec<&Article>, Vec<&Article>) = articles
+            .iter()
+            .partition(|article| article.number < FIRST_HELD_OUT);
+        let mut on_articles = Identifier::train(&documents(early, names, true, true), settings);
+        let mut cases = Vec::new();
+        let mut numbers = Vec::new();
+        for article in &late {
+            let n = LENGTHS[article.number % LENGTHS.len()];
+            if let Some(case) = case(&on_articles, article.lang, beginning(&article.text, n)) {
+                cases.push(case);
+                numbers.push(Some(article.number));
             }
         }
-        let mean = macro_mean(&shares).unwrap_or_default();
-        let n_silent: usize = answers.iter().filter_map(|counts| counts.get(&None)).sum();
-        writeln!(
-            report,
-            "FLORES-200, {name} characters: {:.2} % of {} language-scripts' lines, {n_silent} abstentions",
-            100.0 * mean,
-            shares.len()
-        )
-        .map_err(|error| error.to_string())?;
-    }
-    Ok(table)
-}
-
-/// Codes of the folder's files, in order.
-fn codes(folder: &Path) -> Result<Vec<String>, String> {
-    let mut codes = Vec::new();
-    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
-    for entry in entries {
-        let name = entry.map_err(|error| error.to_string())?.file_name();
-        if let Some(code) = name.to_string_lossy().strip_suffix(".txt") {
-            codes.push(code.to_owned());
+        let on_names = Identifier::train(&documents(articles, names, false, true), settings);
+        for (&lang, names) in names {
+            for (i, chunk) in names.chunks(24).enumerate().take(24) {
+                let text = chunk.join(", ");
+                let text = beginning(&text, LENGTHS[i % LENGTHS.len()]);
+                cases.extend(case(&on_names, lang, text));
+            }
         }
+        numbers.resize(cases.len(), None);
+
+        // The calibration says when to abstain: each half of the articles is judged by that of the
+        // other half.
+        let mut shares: [BTreeMap<Lang, (usize, usize)>; 2] = Default::default();
+        let mut n_silent = [0; 2];
+        for half in [0, 1] {
+            let others: Vec<(Evidence, usize)> = cases
+                .iter()
+                .zip(&numbers)
+                .filter(|(_, number)| number.is_none_or(|number| number % 2 != half))
+                .map(|(case, _)| case.clone())
+                .collect();
+            on_articles.calibrate(&others);
+            for article in late.iter().filter(|article| article.number % 2 == half) {
+                for (i, n_chars) in [usize::MAX, 50].into_iter().enumerate() {
+                    let found = on_articles.identify(beginning(&article.text, n_chars)).lang;
+                    let (hits, n) = shares[i].entry(article.lang).or_default();
+                    *hits += usize::from(found == Some(article.lang));
+                    *n += 1;
+                    n_silent[i] += usize::from(found.is_none());
+                }
+            }
+        }
+        let mut report = String::new();
+        for (i, name) in ["whole", "50 characters"].into_iter().enumerate() {
+            let shares: Vec<(usize, usize)> = shares[i].values().copied().collect();
+            let n: usize = shares.iter().map(|(_, n)| n).sum();
+            writeln!(
+                report,
+                "articles {FIRST_HELD_OUT} to 30 with training on the others, {name}: {:.2} %, the mean of {} labels \
+                 ({n} articles, {} abstentions, counted as wrong)",
+                100.0 * macro_mean(&shares).unwrap_or_default(),
+                shares.len(),
+                n_silent[i]
+            )
+            .expect("writing to a string");
+        }
+        Self { cases, report }
     }
-    codes.sort();
-    Ok(codes)
 }
