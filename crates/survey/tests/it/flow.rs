@@ -155,6 +155,31 @@ fn a_model_that_ignores_its_context_is_at_chance() {
 }
 
 #[test]
+fn what_is_neither_seen_nor_ruled_out_gets_a_second_look() {
+    // One text in five is understood, and that one wholly.
+    let results = run(&|context, option| {
+        let (given, asked) = (meaning(context), meaning(option));
+        let is_known = language_of(context) == Some("qaa")
+            && given.iter().sum::<usize>().is_multiple_of(5)
+            && given.len() > 3
+            && asked.starts_with(&given[..3]);
+        if is_known { -0.1 } else { -1.0 }
+    });
+    let found = of(&results, "qaa");
+    let comprehension = found.comprehension.unwrap();
+    assert_eq!(comprehension.n, 24, "{comprehension:?} {}", found.reason);
+    // What is ruled out after the first look gets none.
+    let floor = of(&results, "qac");
+    assert_eq!(floor.comprehension.unwrap().n, 12);
+    assert_eq!(floor.verdict, Verdict::NotServed);
+    assert!(
+        floor.reason.contains("0.15 would count"),
+        "{}",
+        floor.reason
+    );
+}
+
+#[test]
 fn a_model_that_only_reads_length_does_not_beat_the_length_baseline() {
     let results = run(&|context, option| {
         if context.is_empty() {
