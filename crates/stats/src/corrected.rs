@@ -8,7 +8,7 @@
 //! the root of the summed squares of how far each share alone, at its own end, would move it (MOVER;
 //! Zou & Donner 2008, Statistics in Medicine 27:1693). The observed share has Blaker's exact interval
 //! below a hundred texts and mid-P's from there on, the classifier's two rates have mid-P's (sources:
-//! [`crate::share`]). With rates known exactly it is the observed share's interval, transformed.
+//! [`mod@crate::share`]). With rates known exactly it is the observed share's interval, transformed.
 //!
 //! Coverage in percent, exact sums over all outcomes, least – greatest over true shares .1, .3, .5,
 //! .7, .9 and .95, sensitivity .8, .9, .97 of 200 and of 500, specificity .98 and .999 of 3,000, .98

@@ -22,7 +22,7 @@ use crate::quantile::Z;
 use crate::{ALPHA, Interval};
 
 /// From so many trials on mid-P takes the place of an exact interval in what is built from several
-/// intervals ([`crate::corrected`], [`crate::clustered`]): exact ones cover up to 98 % there, while with
+/// intervals ([`mod@crate::corrected`], [`crate::clustered`]): exact ones cover up to 98 % there, while with
 /// fewer trials mid-P falls below 93 %.
 pub(crate) const N_MID_P_MIN: usize = 100;
 

@@ -21,8 +21,11 @@ mod hearing;
 pub(crate) mod listen;
 mod results;
 pub(crate) mod score;
+mod speech;
 pub mod texts;
 pub mod tracks;
+mod words;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,21 +36,21 @@ use isogloss_record::{Lang, Pooled, Seed, Store, Usage};
 
 use crate::error::SurveyError;
 use crate::items::cut::n_chars;
-use crate::items::{GROUP, Group, Side, derived};
+use crate::items::{GROUP, Group, derived};
 use crate::measures::Measure;
 use crate::measures::alignment::{Similarities, similarities};
-use crate::measures::choice::{ItemOutcome, above_floor, choice, item_outcomes};
-use crate::measures::fidelity::{Continuation, Reliability};
+use crate::measures::choice::{above_floor, choice, item_outcomes};
 use crate::measures::information::{DocumentBits, bits};
 use crate::measures::lexicon::WordOutcome;
 use crate::plan::Settings;
 use crate::policy::{self, ChoiceEvidence, Policy, Standing};
 pub use gather::add_samples;
 pub use hearing::hearing;
-use listen::{Hearing, Start, answers, continuations};
+use listen::Hearing;
 use score::{Question, Scored, Want, roll, score};
 use texts::SurveyTexts;
-use tracks::{Track, tracks, word_groups};
+use tracks::tracks;
+use work::{Direction, Way, Work};
 
 /// What is surveyed.
 pub struct Survey<'a> {
@@ -147,90 +150,6 @@ fn measures_of(backend: &dyn Backend, wanted: &BTreeSet<Measure>) -> BTreeSet<Me
             Measure::Fidelity | Measure::Cost | Measure::Memory => true,
         })
         .collect()
-}
-
-/// One direction of a choice, text items so far and their copy floor.
-#[derive(Debug, Clone, Default)]
-struct Direction {
-    outcomes: Vec<ItemOutcome>,
-    /// As long as `outcomes` where it was measured, else empty.
-    floor: Vec<ItemOutcome>,
-}
-
-/// A track and what was found on it so far.
-#[derive(Debug, Clone)]
-struct Work<'a> {
-    track: &'a Track,
-    to_reference: Direction,
-    from_reference: Direction,
-    bits: Vec<DocumentBits>,
-    similarities: Option<Similarities>,
-    continuations: Vec<Continuation>,
-    chat: Vec<Continuation>,
-    /// Why the track is not pursued.
-    halted: Option<String>,
-}
-
-impl<'a> Work<'a> {
-    fn new(track: &'a Track) -> Self {
-        Self {
-            track,
-            to_reference: Direction::default(),
-            from_reference: Direction::default(),
-            bits: Vec::new(),
-            similarities: None,
-            continuations: Vec::new(),
-            chat: Vec::new(),
-            halted: None,
-        }
-    }
-
-    fn first(&self) -> &'a [Group] {
-        &self.track.groups[..self.track.n_first]
-    }
-
-    fn second(&self) -> &'a [Group] {
-        &self.track.groups[self.track.n_first..]
-    }
-
-    /// Texts in the language that continuations begin, in order.
-    fn texts(&self) -> impl Iterator<Item = &'a String> + use<'a> {
-        self.first()
-            .iter()
-            .flat_map(|group| &group.to_reference.contexts)
-    }
-}
-
-/// Which direction of a group is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// From the language to the reference language.
-    To,
-    /// From the reference language to the language.
-    From,
-}
-
-impl Way {
-    fn side(self, group: &Group) -> &Side {
-        match self {
-            Self::To => &group.to_reference,
-            Self::From => &group.from_reference,
-        }
-    }
-
-    fn found<'a>(self, work: &'a Work<'_>) -> &'a Direction {
-        match self {
-            Self::To => &work.to_reference,
-            Self::From => &work.from_reference,
-        }
-    }
-
-    fn found_mut<'a>(self, work: &'a mut Work<'_>) -> &'a mut Direction {
-        match self {
-            Self::To => &mut work.to_reference,
-            Self::From => &mut work.from_reference,
-        }
-    }
 }
 
 /// The survey of one model.
@@ -461,150 +380,6 @@ impl<'a> Session<'a> {
             result: choice(outcomes, floor, Some(n_right_by_length), seed)?,
             above_floor: floor.and_then(|floor| above_floor(outcomes, floor)),
         })
-    }
-
-    /// Words of the languages that are pursued or have no running text.
-    fn ask_words(&mut self) -> Result<(), SurveyError> {
-        let Some(source) = &self.survey.texts.words else {
-            return Ok(());
-        };
-        let settings = self.survey.settings;
-        let pursued: BTreeSet<Lang> = self
-            .pursued()
-            .into_iter()
-            .map(|index| self.works[index].track.lang)
-            .collect();
-        let halted: BTreeSet<Lang> = self
-            .works
-            .iter()
-            .map(|work| work.track.lang)
-            .filter(|lang| !pursued.contains(lang))
-            .collect();
-        let groups: Vec<(Lang, [tracks::WordPair; GROUP])> = self
-            .survey
-            .languages
-            .keys()
-            .filter(|&&lang| lang != settings.reference && !halted.contains(&lang))
-            .flat_map(|&lang| {
-                word_groups(
-                    source,
-                    lang,
-                    settings.reference,
-                    settings.n_words,
-                    settings.seed,
-                )
-                .into_iter()
-                .map(move |group| (lang, group))
-            })
-            .collect();
-        let questions: Vec<Question<'_>> = groups
-            .iter()
-            .flat_map(|(_, group)| {
-                let words = group.each_ref().map(|pair| pair.word.as_str());
-                let glosses = group.each_ref().map(|pair| pair.gloss.as_str());
-                [
-                    Question {
-                        contexts: words,
-                        options: glosses,
-                    },
-                    Question {
-                        contexts: glosses,
-                        options: words,
-                    },
-                ]
-            })
-            .collect();
-        let on_progress = &mut *self.on_progress;
-        let scored = score(&mut self.runner, &questions, Want::Options, &mut |asked| {
-            on_progress(Measure::Lexicon, asked.n_tokens_done, asked.n_tokens);
-        })?;
-        for ((lang, group), scored) in groups.iter().zip(scored.chunks_exact(2)) {
-            let to = item_outcomes(&scored[0].scores);
-            let from = item_outcomes(&scored[1].scores);
-            self.words
-                .entry(*lang)
-                .or_default()
-                .extend((0..GROUP).map(|i| WordOutcome {
-                    to_reference: to[i].right,
-                    from_reference: from[i].right,
-                    cognate: group[i].cognate,
-                }));
-        }
-        Ok(())
-    }
-
-    /// Continuations, and more of them where nothing else is open.
-    fn listen(&mut self) -> Result<(), SurveyError> {
-        let settings = self.survey.settings;
-        let all = self.pursued();
-        self.continue_texts(&all, 0, settings.n_continuations)?;
-        if self.wants(Measure::Fidelity) && self.runner.backend().capabilities().chat {
-            let starts = self.starts(&all, 0, settings.n_continuations);
-            let hearing = &self.survey.hearing;
-            let on_progress = &mut *self.on_progress;
-            let said = answers(
-                &mut self.runner,
-                &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
-                settings.n_continuation_tokens,
-                hearing,
-                &mut |asked| on_progress(Measure::Fidelity, asked.n_tokens_done, asked.n_tokens),
-            )?;
-            for ((index, _), answer) in starts.iter().zip(said) {
-                self.works[*index].chat.push(answer);
-            }
-        }
-        let deciding: Vec<usize> = all
-            .into_iter()
-            .filter(|&index| {
-                let evidence = (
-                    self.evidence(index, Way::To),
-                    self.evidence(index, Way::From),
-                );
-                let reliability = (self.survey.hearing.reliability)(self.works[index].track.lang);
-                matches!(reliability, Reliability::Measured { .. })
-                    && matches!(evidence, (Some(to), Some(from))
-                        if policy::only_fidelity_is_open(&to, &from, settings, self.survey.policy))
-            })
-            .collect();
-        self.continue_texts(&deciding, settings.n_continuations, usize::MAX)
-    }
-
-    /// The texts `from..to` of tracks, each with its track's index.
-    fn starts(&self, indices: &[usize], from: usize, to: usize) -> Vec<(usize, Start<'a>)> {
-        indices
-            .iter()
-            .flat_map(|&index| {
-                let work = &self.works[index];
-                let lang = work.track.lang;
-                let script = self.survey.languages[&lang].script;
-                work.texts()
-                    .take(to)
-                    .skip(from)
-                    .map(move |text| (index, Start { lang, script, text }))
-            })
-            .collect()
-    }
-
-    fn continue_texts(
-        &mut self,
-        indices: &[usize],
-        from: usize,
-        to: usize,
-    ) -> Result<(), SurveyError> {
-        let starts = self.starts(indices, from, to);
-        let hearing = &self.survey.hearing;
-        let on_progress = &mut *self.on_progress;
-        let said = continuations(
-            &mut self.runner,
-            &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
-            self.survey.settings.n_continuation_tokens,
-            hearing,
-            &mut |asked| on_progress(Measure::Fidelity, asked.n_tokens_done, asked.n_tokens),
-        )?;
-        for ((index, _), continuation) in starts.iter().zip(said) {
-            self.works[*index].continuations.push(continuation);
-        }
-        Ok(())
     }
 
     fn seed(&self, lang: Lang) -> Seed {

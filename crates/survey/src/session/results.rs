@@ -9,7 +9,8 @@ use isogloss_record::survey::{
 };
 
 use super::tracks::{Track, pairs};
-use super::{Session, Survey, Way};
+use super::work::Way;
+use super::{Session, Survey};
 use crate::error::SurveyError;
 use crate::items::cut::n_chars;
 use crate::items::normal::normalize;
