@@ -25,7 +25,7 @@
 //! | 200 | 94.9–95.6 | 95.2–96.1 | 94.9–95.6 | 94.7–95.6 | 94.8–96.1 |
 //!
 //! (Lang & Reiczigel 2014, Preventive Veterinary Medicine 113:13, eq. 16 and 17.) A true share of 0 or
-//! 1 is covered from one side only, so more often: 97.5 % and above.
+//! 1 is covered from one side only, so more often: 96.8 to 99.8 %.
 
 use isogloss_record::Estimate;
 
