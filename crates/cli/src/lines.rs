@@ -25,27 +25,39 @@ pub(crate) fn read(lines: &Lines) -> Result<(Vec<Line>, String)> {
 }
 
 /// Calls `work` with a sink for answers; every answer is flushed as it comes, so that a stopped
-/// command has lost nothing that it had finished.
+/// command has lost nothing that it had finished. A reader that closed the pipe (`| head`) ends the
+/// command quietly.
 pub(crate) fn write<T, E: Into<CliError>>(
     lines: &Lines,
     work: impl FnOnce(
         &mut dyn FnMut(Map<String, Value>) -> std::result::Result<(), LineError>,
     ) -> std::result::Result<T, E>,
-) -> Result<T> {
+) -> Result<()> {
     let name = if is_standard(&lines.output) {
         "standard output".to_owned()
     } else {
         lines.output.display().to_string()
     };
     let mut writer = open(&lines.output)?;
-    work(&mut |answer| {
-        jsonl::write(&mut writer, &answer, &name)?;
-        writer.flush().map_err(|source| LineError::Io {
-            file: name.clone(),
-            source,
-        })
-    })
-    .map_err(Into::into)
+    let mut is_closed = false;
+    let done = work(&mut |answer| {
+        let written = jsonl::write(&mut writer, &answer, &name).and_then(|()| {
+            writer.flush().map_err(|source| LineError::Io {
+                file: name.clone(),
+                source,
+            })
+        });
+        is_closed = matches!(
+            &written,
+            Err(LineError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe
+        );
+        written
+    });
+    match done {
+        Err(_) if is_closed => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Why lines were not answered; an interrupt is one too.

@@ -456,6 +456,26 @@ mod unix {
     }
 
     #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        use std::io::Write;
+        let mut child = isogloss()
+            .args(["score", "scripted:knows"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Closed before anything can be written: all input is read first.
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"{\"text\":\"kaixo\"}\n").unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && stderr.is_empty(), "{stderr}");
+    }
+
+    #[test]
     fn an_interrupt_before_any_work_ends_at_once() {
         let home = tempfile::tempdir().unwrap();
         let (asked, is_asked) = std::sync::mpsc::channel();
