@@ -41,7 +41,7 @@ impl Explain for SelectError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown(error) => return error.hint(),
-            Self::NoText { .. } => "bring your own pairs with `--text`".into(),
+            Self::NoText { .. } => "bring pairs in this language with `--text`".into(),
             Self::Script { .. } => {
                 "name a script by its ISO 15924 code, for example `script:Deva`".into()
             }
