@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::forward::{Batch, Piece, Run};
 use super::kv::{Kv, KvShape};
 use crate::kernel::gemm::row_blocks;
-use crate::kernel::vector::{scale, softmax_weights};
+use crate::kernel::vector::{add_slope, scale, soft_cap, softmax_weights};
 use crate::kernel::{Disjoint, Isa, NR, Rows, Tile, tile};
 
 /// Query rows (tokens × heads of a group) that share a pass over the keys.
@@ -21,11 +21,15 @@ const TASK_ROWS: usize = 48;
 
 /// What attention needs to know of its layer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AttentionShape {
+pub(crate) struct AttentionShape<'a> {
     pub(crate) kv: KvShape,
     pub(crate) n_heads: usize,
     /// Multiplies query · key.
     pub(crate) scale: f32,
+    /// Scores become c · tanh(score / c).
+    pub(crate) softcap: Option<f32>,
+    /// ALiBi's slope of each query head; empty where there is none.
+    pub(crate) slopes: &'a [f32],
     /// Positions that a query sees, itself included; `None`: all.
     pub(crate) window: Option<usize>,
 }
@@ -35,7 +39,7 @@ pub(crate) struct AttentionShape {
 #[expect(unsafe_code, reason = "tasks write disjoint parts of the output")]
 pub(crate) fn attend(
     isa: Isa,
-    shape: &AttentionShape,
+    shape: &AttentionShape<'_>,
     layer: usize,
     batch: &Batch,
     kvs: &[Kv],
@@ -117,7 +121,7 @@ impl Task {
     fn run(
         &mut self,
         isa: Isa,
-        shape: &AttentionShape,
+        shape: &AttentionShape<'_>,
         layer: usize,
         path: &[Piece],
         kvs: &[Kv],
@@ -189,6 +193,13 @@ impl Task {
         for r in 0..n_rows {
             let position = first_position + r / group;
             let row = &mut self.scores[r * stride + NR..][..end - base];
+            if let Some(cap) = shape.softcap {
+                soft_cap(isa, row, cap);
+            }
+            if let Some(slope) = shape.slopes.get(head * group + r % group) {
+                // The distance to the query, so that scores stay small in long texts.
+                add_slope(isa, row, *slope, base as f32 - position as f32);
+            }
             self.sums.push(softmax_weights(
                 isa,
                 row,

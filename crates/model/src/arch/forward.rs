@@ -9,9 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::attention::{AttentionShape, attend};
 use super::kv::{Kv, KvShape};
-use super::{Block, Rope, Weights};
-use crate::checkpoint::{Activation, Config};
-use crate::kernel::vector::{add, gelu_gate, rms_norm, rms_norm_in_place, silu_gate};
+use super::weights::{Linear, Norm};
+use super::{Block, Rope, Weights, alibi};
+use crate::checkpoint::{Activation, Config, HeadNorm, NormKind, Positions, Residual};
+use crate::kernel::vector::{
+    add, exact_gelu_gate, gelu, gelu_gate, gelu_tanh, layer_norm, layer_norm_in_place, multiply,
+    rms_norm, rms_norm_in_place, silu, silu_gate, soft_cap,
+};
 use crate::kernel::{Disjoint, Isa, Rows, gemm, parallel};
 
 /// Token rows to compute, grouped in runs of neighbors.
@@ -65,7 +69,7 @@ pub(crate) struct Buffers {
     qkv: Rows,
     mixed: Rows,
     projected: Rows,
-    gate_up: Rows,
+    up: Rows,
     gated: Rows,
 }
 
@@ -77,7 +81,7 @@ impl Buffers {
             qkv: Rows::new((c.n_heads + 2 * c.n_kv_heads) * c.d_head),
             mixed: Rows::new(c.n_heads * c.d_head),
             projected: Rows::new(c.d_model),
-            gate_up: Rows::new(2 * c.d_ff),
+            up: Rows::new(if c.gated { 2 * c.d_ff } else { c.d_ff }),
             gated: Rows::new(c.d_ff),
         }
     }
@@ -88,7 +92,25 @@ pub(crate) struct Decoder {
     pub(crate) config: Config,
     pub(crate) weights: Weights,
     pub(crate) kv: KvShape,
+    /// ALiBi's slope of each head; empty for other positions.
+    pub(crate) slopes: Vec<f32>,
     pub(crate) isa: Isa,
+}
+
+impl Decoder {
+    pub(crate) fn new(config: Config, weights: Weights, isa: Isa) -> Self {
+        let slopes = match config.positions {
+            Positions::Alibi => alibi::slopes(config.n_heads),
+            Positions::Rotary | Positions::Learned => Vec::new(),
+        };
+        Self {
+            kv: KvShape::new(&config),
+            slopes,
+            config,
+            weights,
+            isa,
+        }
+    }
 }
 
 /// Rotation tables, extended as longer sequences come.
@@ -140,17 +162,7 @@ impl Decoder {
             .max()
             .unwrap_or(0);
         ropes.extend_to(n_positions);
-        let c = &self.config;
-        buffers.x.set_rows(batch.tokens.len());
-        for (i, id) in batch.tokens.iter().enumerate() {
-            let row = buffers.x.row_mut(i);
-            self.weights.embedding(*id, row);
-            if c.embedding_scale != 1.0 {
-                for x in row {
-                    *x *= c.embedding_scale;
-                }
-            }
-        }
+        self.embed(batch, buffers)?;
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             self.block(layer, block, batch, kvs, ropes, buffers)?;
             after_block(layer, &buffers.x);
@@ -161,9 +173,37 @@ impl Decoder {
             Ok(())
         } else {
             Err(NotFinite {
-                layer: c.n_layers - 1,
+                layer: self.config.n_layers - 1,
             })
         }
+    }
+
+    /// The residual stream before the first block.
+    fn embed(&self, batch: &Batch, b: &mut Buffers) -> Result<(), NotFinite> {
+        let c = &self.config;
+        b.x.set_rows(batch.tokens.len());
+        for (i, id) in batch.tokens.iter().enumerate() {
+            let row = b.x.row_mut(i);
+            self.weights.embedding(*id, row);
+            if c.embedding_scale != 1.0 {
+                multiply(self.isa, row, c.embedding_scale);
+            }
+        }
+        if c.positions == Positions::Learned {
+            for run in &batch.runs {
+                for i in 0..run.n_rows {
+                    let at = (run.first_position + i) * c.d_model;
+                    let position = &self.weights.positions[at..at + c.d_model];
+                    add(self.isa, b.x.row_mut(run.first_row + i), position);
+                }
+            }
+        }
+        if !self.weights.embedding_norm.weight.is_empty() {
+            self.norm(&b.x, &self.weights.embedding_norm, &mut b.normed)
+                .map_err(|()| NotFinite { layer: c.n_layers })?;
+            std::mem::swap(&mut b.x, &mut b.normed);
+        }
+        Ok(())
     }
 
     fn block(
@@ -182,6 +222,8 @@ impl Decoder {
             kv: self.kv,
             n_heads: c.n_heads,
             scale: c.attention_scale,
+            softcap: c.attention_softcap,
+            slopes: &self.slopes,
             window: c.sliding_window.filter(|_| sliding),
         };
         let rope = if sliding { &ropes.local } else { &ropes.global };
@@ -191,7 +233,7 @@ impl Decoder {
             .map_err(|()| NotFinite {
                 layer: layer.checked_sub(1).unwrap_or(c.n_layers),
             })?;
-        gemm(isa, &b.normed, &block.qkv, &mut b.qkv);
+        gemm(isa, &b.normed, &block.qkv.weight, &mut b.qkv);
         self.rotate(block, rope, batch, &mut b.qkv);
         let n_q = c.n_heads * c.d_head;
         for run in &batch.runs {
@@ -200,24 +242,54 @@ impl Decoder {
             kvs[own.kv].write(layer, run.at, run.n_rows, row);
         }
         attend(isa, &shape, layer, batch, kvs, &b.qkv, &mut b.mixed);
-        gemm(isa, &b.mixed, &block.out, &mut b.projected);
-        self.add_branch(&block.attention_post_norm, &mut b.projected, &mut b.x);
-
-        self.norm(&b.x, &block.ff_norm, &mut b.normed)
-            .map_err(|()| NotFinite { layer })?;
-        gemm(isa, &b.normed, &block.gate_up, &mut b.gate_up);
-        self.gate(&b.gate_up, &mut b.gated);
-        gemm(isa, &b.gated, &block.down, &mut b.projected);
+        self.project(&block.out, &b.mixed, &mut b.projected);
+        match c.residual {
+            Residual::Sequential => {
+                self.add_branch(&block.attention_post_norm, &mut b.projected, &mut b.x);
+                self.norm(&b.x, &block.ff_norm, &mut b.normed)
+                    .map_err(|()| NotFinite { layer })?;
+            }
+            // The feed-forward layer sees what attention saw.
+            Residual::Parallel => {
+                self.add_branch(&block.attention_post_norm, &mut b.projected, &mut b.x);
+            }
+            Residual::ParallelTwoNorms => {
+                self.norm(&b.x, &block.ff_norm, &mut b.normed)
+                    .map_err(|()| NotFinite { layer })?;
+                self.add_branch(&block.attention_post_norm, &mut b.projected, &mut b.x);
+            }
+        }
+        gemm(isa, &b.normed, &block.up.weight, &mut b.up);
+        self.activate(&block.up.bias, &mut b.up, &mut b.gated);
+        self.project(&block.down, &b.gated, &mut b.projected);
         self.add_branch(&block.ff_post_norm, &mut b.projected, &mut b.x);
         Ok(())
     }
 
-    /// RMS norm of all rows; `Err` where a row is not finite.
-    pub(crate) fn norm(&self, x: &Rows, weight: &[f32], out: &mut Rows) -> Result<(), ()> {
+    /// `y = x · Wᵀ + b`.
+    fn project(&self, linear: &Linear, x: &Rows, y: &mut Rows) {
+        gemm(self.isa, x, &linear.weight, y);
+        if !linear.bias.is_empty() {
+            each_row(y, |_, y| add(self.isa, y, &linear.bias));
+        }
+    }
+
+    /// Norm of all rows, a copy where there is none; `Err` where a row is not finite.
+    pub(crate) fn norm(&self, x: &Rows, norm: &Norm, out: &mut Rows) -> Result<(), ()> {
         out.set_rows(x.n_rows());
+        let eps = self.config.norm_eps;
         let n_bad = AtomicUsize::new(0);
         each_row(out, |i, out| {
-            if !rms_norm(self.isa, x.row(i), weight, self.config.norm_eps, out).is_finite() {
+            let x = x.row(i);
+            let sum = match self.config.norm {
+                _ if norm.weight.is_empty() => {
+                    out.copy_from_slice(x);
+                    x.iter().map(|x| x * 0.0).sum()
+                }
+                NormKind::Rms => rms_norm(self.isa, x, &norm.weight, eps, out),
+                NormKind::Layer => layer_norm(self.isa, x, &norm.weight, &norm.bias, eps, out),
+            };
+            if !sum.is_finite() {
                 n_bad.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -237,46 +309,93 @@ impl Decoder {
             batch.runs[run].first_position + row - batch.runs[run].first_row
         };
         each_row(qkv, |i, row| {
-            if !block.qkv_bias.is_empty() {
-                add(self.isa, row, &block.qkv_bias);
+            if !block.qkv.bias.is_empty() {
+                add(self.isa, row, &block.qkv.bias);
             }
             let position = position(i);
-            let heads = row
-                .chunks_exact_mut(c.d_head)
-                .take(c.n_heads + c.n_kv_heads);
-            for (h, head) in heads.enumerate() {
-                let norm = if h < c.n_heads {
-                    &block.q_norm
-                } else {
-                    &block.k_norm
-                };
-                if !norm.is_empty() {
-                    rms_norm_in_place(self.isa, head, norm, c.norm_eps);
+            let (queries, rest) = row.split_at_mut(c.n_heads * c.d_head);
+            let keys = &mut rest[..c.n_kv_heads * c.d_head];
+            for (heads, norm) in [(queries, &block.q_norm), (keys, &block.k_norm)] {
+                self.norm_heads(heads, norm);
+                if c.positions == Positions::Rotary {
+                    for head in heads.chunks_exact_mut(c.d_head) {
+                        rope.rotate(head, position);
+                    }
                 }
-                rope.rotate(head, position);
             }
         });
     }
 
+    /// Norms of the queries or keys of one token, in place.
+    fn norm_heads(&self, heads: &mut [f32], norm: &[f32]) {
+        let c = &self.config;
+        let in_place = |x: &mut [f32], weight: &[f32]| match c.norm {
+            NormKind::Rms => rms_norm_in_place(self.isa, x, weight, c.norm_eps),
+            NormKind::Layer => layer_norm_in_place(self.isa, x, weight, c.norm_eps),
+        };
+        match c.head_norm {
+            HeadNorm::None => {}
+            HeadNorm::Whole => in_place(heads, norm),
+            HeadNorm::Shared => {
+                for head in heads.chunks_exact_mut(c.d_head) {
+                    in_place(head, norm);
+                }
+            }
+            HeadNorm::Own => {
+                let weights = norm.chunks_exact(c.d_head);
+                for (head, weight) in heads.chunks_exact_mut(c.d_head).zip(weights) {
+                    in_place(head, weight);
+                }
+            }
+        }
+    }
+
     /// `x += norm(y)`, without the norm where there is none.
-    fn add_branch(&self, post_norm: &[f32], y: &mut Rows, x: &mut Rows) {
-        if !post_norm.is_empty() {
+    fn add_branch(&self, post_norm: &Norm, y: &mut Rows, x: &mut Rows) {
+        if !post_norm.weight.is_empty() {
+            // Every family with post norms has RMS norms.
             each_row(y, |_, y| {
-                rms_norm_in_place(self.isa, y, post_norm, self.config.norm_eps);
+                rms_norm_in_place(self.isa, y, &post_norm.weight, self.config.norm_eps);
             });
         }
         each_row(x, |i, x| add(self.isa, x, y.row(i)));
     }
 
-    fn gate(&self, gate_up: &Rows, out: &mut Rows) {
-        out.set_rows(gate_up.n_rows());
+    /// Bias, non-linearity and gate of the feed-forward layer.
+    fn activate(&self, bias: &[f32], up: &mut Rows, out: &mut Rows) {
+        let (c, isa) = (&self.config, self.isa);
+        if !bias.is_empty() {
+            each_row(up, |_, up| add(isa, up, bias));
+        }
+        out.set_rows(up.n_rows());
         each_row(out, |i, out| {
-            let (gate, up) = gate_up.row(i).split_at(self.config.d_ff);
-            match self.config.activation {
-                Activation::Silu => silu_gate(self.isa, gate, up, out),
-                Activation::GeluTanh => gelu_gate(self.isa, gate, up, out),
+            let up = up.row(i);
+            if c.gated {
+                let (gate, up) = up.split_at(c.d_ff);
+                match c.activation {
+                    Activation::Silu => silu_gate(isa, gate, up, out),
+                    Activation::GeluTanh => gelu_gate(isa, gate, up, out),
+                    Activation::Gelu => exact_gelu_gate(isa, gate, up, out),
+                }
+            } else {
+                out.copy_from_slice(up);
+                match c.activation {
+                    Activation::Silu => silu(isa, out),
+                    Activation::GeluTanh => gelu_tanh(isa, out),
+                    Activation::Gelu => gelu(isa, out),
+                }
             }
         });
+    }
+
+    /// What the family does to logits after the output layer.
+    pub(crate) fn finish_logits(&self, logits: &mut [f32]) {
+        if self.config.logit_scale != 1.0 {
+            multiply(self.isa, logits, self.config.logit_scale);
+        }
+        if let Some(cap) = self.config.logit_softcap {
+            soft_cap(self.isa, logits, cap);
+        }
     }
 }
 

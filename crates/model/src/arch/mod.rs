@@ -3,9 +3,10 @@
 //! ```text
 //! Checkpoint -> Weights (checked, packed) -> forward(batch of token rows, key/value segments)
 //! ```
-//! Llama, Qwen 2, Qwen 3 and Gemma 3 are one block with switches (biases, head norms, post norms,
-//! windows): [`crate::checkpoint::Config`] says which, so a family costs no code of its own here.
+//! All families are one block with switches (norms, biases, positions, gates, order of the
+//! branches): [`crate::checkpoint::Config`] says which, so a family costs no code of its own here.
 
+mod alibi;
 pub(crate) mod attention;
 pub(crate) mod forward;
 pub(crate) mod kv;

@@ -7,14 +7,19 @@ use crate::checkpoint::{Config, RopePairing, RopeScaling};
 pub(crate) struct Rope {
     frequencies: Vec<f32>,
     pairing: RopePairing,
-    /// `[position][2][d_head / 2]`: cosines, then sines.
+    /// Multiplies cosines and sines.
+    magnitude: f32,
+    /// `[position][2][d_rotary / 2]`: cosines, then sines.
     table: Vec<f32>,
 }
 
 impl Rope {
     /// The tables of full-attention layers.
     pub(crate) fn global(config: &Config) -> Self {
-        Self::new(config, config.rope_theta, &config.rope_scaling)
+        Self {
+            magnitude: config.rope_magnitude,
+            ..Self::new(config, config.rope_theta, &config.rope_scaling)
+        }
     }
 
     /// The tables of sliding-window layers: their own base, never stretched.
@@ -27,8 +32,9 @@ impl Rope {
 
     fn new(config: &Config, theta: f64, scaling: &RopeScaling) -> Self {
         Self {
-            frequencies: frequencies(config.d_head, theta, scaling),
+            frequencies: frequencies(config.d_rotary, theta, scaling),
             pairing: config.rope_pairing,
+            magnitude: 1.0,
             table: Vec::new(),
         }
     }
@@ -47,16 +53,19 @@ impl Rope {
                 .frequencies
                 .iter()
                 .map(|f| f64::from(position as f32 * f));
-            let (cos, sin): (Vec<f32>, Vec<f32>) =
-                angles.map(|a| (a.cos() as f32, a.sin() as f32)).unzip();
+            let (cos, sin): (Vec<f32>, Vec<f32>) = angles
+                .map(|a| (a.cos() as f32, a.sin() as f32))
+                .map(|(cos, sin)| (cos * self.magnitude, sin * self.magnitude))
+                .unzip();
             self.table.extend(cos);
             self.table.extend(sin);
         }
     }
 
-    /// Rotates one head (`d_head` values) in place to `position`.
+    /// Rotates the first `d_rotary` values of a head in place to `position`.
     pub(crate) fn rotate(&self, head: &mut [f32], position: usize) {
         let half = self.frequencies.len();
+        let head = &mut head[..2 * half];
         let (cos, sin) = self.table[position * 2 * half..(position + 1) * 2 * half].split_at(half);
         match self.pairing {
             RopePairing::Halves => {
@@ -77,8 +86,9 @@ impl Rope {
 /// Radians per position of each pair of dimensions: `θ^(−2i/d)`, stretched.
 ///
 /// Source: Su et al. 2021, arXiv:2104.09864; Llama 3.1's reference code for its smooth stretching.
-fn frequencies(d_head: usize, theta: f64, scaling: &RopeScaling) -> Vec<f32> {
-    let plain = (0..d_head / 2).map(|i| (1.0 / theta.powf(2.0 * i as f64 / d_head as f64)) as f32);
+fn frequencies(d_rotary: usize, theta: f64, scaling: &RopeScaling) -> Vec<f32> {
+    let plain =
+        (0..d_rotary / 2).map(|i| (1.0 / theta.powf(2.0 * i as f64 / d_rotary as f64)) as f32);
     match scaling {
         RopeScaling::None => plain.collect(),
         RopeScaling::Linear { factor } => plain.map(|f| (f64::from(f) / factor) as f32).collect(),
@@ -102,6 +112,34 @@ fn frequencies(d_head: usize, theta: f64, scaling: &RopeScaling) -> Vec<f32> {
                 ((1.0 - keep) * f / factor + keep * f) as f32
             };
             plain.map(stretch).collect()
+        }
+        RopeScaling::Yarn {
+            factor,
+            beta_fast,
+            beta_slow,
+            truncate,
+            original_context_length,
+        } => {
+            // Index of the pair that turns so many times within the original context.
+            let pair = |turns: f64| {
+                let wavelength =
+                    *original_context_length as f64 / (turns * 2.0 * std::f64::consts::PI);
+                d_rotary as f64 * wavelength.ln() / (2.0 * theta.ln())
+            };
+            let (mut low, mut high) = (pair(*beta_fast), pair(*beta_slow));
+            if *truncate {
+                (low, high) = (low.floor(), high.ceil());
+            }
+            (low, high) = (low.max(0.0), high.min(d_rotary as f64 - 1.0));
+            if low == high {
+                high += 0.001; // a ramp needs a width
+            }
+            let stretch = |(i, f): (usize, f32)| {
+                let slow = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                let f = f64::from(f);
+                (f / factor * slow + f * (1.0 - slow)) as f32
+            };
+            plain.enumerate().map(stretch).collect()
         }
     }
 }

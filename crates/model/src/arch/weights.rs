@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Config, Tensor, quant};
+use crate::checkpoint::{Checkpoint, Config, HeadNorm, Positions, Residual, Tensor};
 use crate::kernel::Packed;
 
 /// Where tensors come from: a memory-mapped checkpoint, or a model made in memory.
@@ -48,40 +48,57 @@ pub enum ModelError {
     },
 }
 
-/// One block: `x += attention(norm(x)); x += feed_forward(norm(x))`.
+/// A norm's weight and bias; without weight there is no norm, without bias none is added.
+#[derive(Debug, Default)]
+pub(crate) struct Norm {
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// A projection: `[n_out, n_in]`, and its bias (empty where there is none).
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: Packed,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// One block: attention and feed-forward, each with what stands before and after it.
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) attention_norm: Norm,
     /// Queries, keys, values, one below the other: `[(n_heads + 2 n_kv_heads) · d_head, d_model]`.
-    pub(crate) qkv: Packed,
-    /// Biases of the same rows; empty where there are none.
-    pub(crate) qkv_bias: Vec<f32>,
-    /// Norms of each query and key head; empty where there are none.
+    pub(crate) qkv: Linear,
+    /// Norms of queries and keys, as [`crate::checkpoint::HeadNorm`] says; empty where there are none.
     pub(crate) q_norm: Vec<f32>,
     pub(crate) k_norm: Vec<f32>,
     /// `[d_model, n_heads · d_head]`.
-    pub(crate) out: Packed,
-    /// Norm of the attention's output; empty where there is none.
-    pub(crate) attention_post_norm: Vec<f32>,
-    pub(crate) ff_norm: Vec<f32>,
-    /// Gates, then ups: `[2 · d_ff, d_model]`.
-    pub(crate) gate_up: Packed,
+    pub(crate) out: Linear,
+    /// Norm of the attention's output.
+    pub(crate) attention_post_norm: Norm,
+    pub(crate) ff_norm: Norm,
+    /// Gates, then ups: `[2 · d_ff, d_model]`; without gates `[d_ff, d_model]`.
+    pub(crate) up: Linear,
     /// `[d_model, d_ff]`.
-    pub(crate) down: Packed,
-    /// Norm of the feed-forward output; empty where there is none.
-    pub(crate) ff_post_norm: Vec<f32>,
+    pub(crate) down: Linear,
+    /// Norm of the feed-forward output.
+    pub(crate) ff_post_norm: Norm,
 }
 
 /// All weights of a decoder.
 pub(crate) struct Weights {
     source: Arc<dyn TensorSource>,
+    /// Norm of the embeddings (BLOOM).
+    pub(crate) embedding_norm: Norm,
+    /// A vector per position, `[context_length, d_model]`; empty unless positions are learned.
+    pub(crate) positions: Vec<f32>,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) final_norm: Vec<f32>,
+    pub(crate) final_norm: Norm,
     /// `[vocab_size, d_model]`.
     pub(crate) output: Packed,
 }
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
+const POSITIONS: &str = "model.embed_positions.weight";
 
 impl Weights {
     /// Reads, checks and packs every tensor, on the current thread pool.
@@ -100,13 +117,27 @@ impl Weights {
         let blocks = (0..config.n_layers)
             .map(|l| read.block(l))
             .collect::<Result<_, _>>()?;
-        let final_norm = read.norm("model.norm.weight", d)?;
+        let final_norm = read.norm("model.norm", d)?;
+        let embedding_norm = if config.embedding_norm {
+            read.norm("model.embed_layernorm", d)?
+        } else {
+            Norm::default()
+        };
+        let positions = if config.positions == Positions::Learned {
+            let table = read.check(POSITIONS, &[config.context_length, d])?;
+            read.check_finite(POSITIONS)?;
+            table.to_f32()
+        } else {
+            Vec::new()
+        };
         let output = read.packed(&[(output, config.vocab_size)], d)?;
         if !config.tied_embeddings {
             read.check_finite(EMBEDDING)?;
         }
         Ok(Self {
             source,
+            embedding_norm,
+            positions,
             blocks,
             final_norm,
             output,
@@ -119,18 +150,8 @@ impl Weights {
             .source
             .tensor(EMBEDDING)
             .expect("checked when the weights were loaded");
-        read_row(&tensor, id as usize, row);
+        tensor.dequantize_row(id as usize, row);
     }
-}
-
-/// Dequantizes one row of a matrix.
-fn read_row(tensor: &Tensor<'_>, i: usize, row: &mut [f32]) {
-    let n_bytes = tensor.bytes.len() / tensor.shape[0];
-    quant::dequantize_row(
-        tensor.dtype,
-        &tensor.bytes[i * n_bytes..(i + 1) * n_bytes],
-        row,
-    );
 }
 
 struct Reader<'a> {
@@ -168,7 +189,7 @@ impl<'a> Reader<'a> {
             .try_for_each_init(
                 || vec![0.0; width],
                 |row, i| {
-                    read_row(&tensor, i, row);
+                    tensor.dequantize_row(i, row);
                     let finite = row.iter().all(|x| x.is_finite());
                     finite.then_some(()).ok_or_else(|| ModelError::NotFinite {
                         name: name.to_owned(),
@@ -178,10 +199,9 @@ impl<'a> Reader<'a> {
             )
     }
 
-    fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.check(name, &[n])?;
-        let mut row = vec![0.0; n];
-        quant::dequantize_row(tensor.dtype, tensor.bytes, &mut row);
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.check(name, shape)?;
+        let row = tensor.to_f32();
         if !row.iter().all(|x| x.is_finite()) {
             return Err(ModelError::NotFinite {
                 name: name.to_owned(),
@@ -191,12 +211,41 @@ impl<'a> Reader<'a> {
         Ok(row)
     }
 
-    fn norm(&self, name: &str, n: usize) -> Result<Vec<f32>, ModelError> {
-        let weights = self.vector(name, n)?;
-        Ok(weights
-            .into_iter()
-            .map(|w| w + self.config.norm_offset)
-            .collect())
+    /// The norm of that name.
+    fn norm(&self, name: &str, n: usize) -> Result<Norm, ModelError> {
+        Ok(Norm {
+            weight: self.norm_weight(&format!("{name}.weight"), &[n])?,
+            bias: if self.config.norm_bias {
+                self.vector(&format!("{name}.bias"), &[n])?
+            } else {
+                Vec::new()
+            },
+        })
+    }
+
+    fn norm_weight(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let offset = self.config.norm_offset;
+        let weights = self.vector(name, shape)?;
+        Ok(weights.into_iter().map(|w| w + offset).collect())
+    }
+
+    /// Projections with the same inputs, one below the other, with their biases.
+    fn linear(
+        &self,
+        parts: &[(String, usize)],
+        n_in: usize,
+        has_bias: bool,
+    ) -> Result<Linear, ModelError> {
+        let names: Vec<(String, usize)> = (parts.iter())
+            .map(|(name, n)| (format!("{name}.weight"), *n))
+            .collect();
+        let names: Vec<(&str, usize)> = names.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        let weight = self.packed(&names, n_in)?;
+        let mut bias = Vec::new();
+        for (name, n) in parts.iter().filter(|_| has_bias) {
+            bias.extend(self.vector(&format!("{name}.bias"), &[*n])?);
+        }
+        Ok(Linear { weight, bias })
     }
 
     /// Matrices with the same inputs, one below the other.
@@ -218,7 +267,7 @@ impl<'a> Reader<'a> {
         };
         Packed::new(n_out, n_in, |i, row| {
             let (part, i) = part_of(i);
-            read_row(&tensors[part], i, row);
+            tensors[part].dequantize_row(i, row);
         })
         .map_err(|i| {
             let (part, row) = part_of(i);
@@ -232,55 +281,51 @@ impl<'a> Reader<'a> {
     fn block(&self, layer: usize) -> Result<Block, ModelError> {
         let c = self.config;
         let name = |rest: &str| format!("model.layers.{layer}.{rest}");
-        let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
-        let (q, k, v) = (
-            name("self_attn.q_proj"),
-            name("self_attn.k_proj"),
-            name("self_attn.v_proj"),
-        );
-        let mut qkv_bias = Vec::new();
-        if c.qkv_bias {
-            for (part, n) in [(&q, n_q), (&k, n_kv), (&v, n_kv)] {
-                qkv_bias.extend(self.vector(&format!("{part}.bias"), n)?);
-            }
-        }
-        let [q, k, v] = [q, k, v].map(|part| format!("{part}.weight"));
-        let optional = |wanted: bool, rest: &str, n: usize| {
+        let norm = |wanted: bool, rest: &str| {
             if wanted {
-                self.norm(&name(rest), n)
+                self.norm(&name(rest), c.d_model)
             } else {
-                Ok(Vec::new())
+                Ok(Norm::default())
             }
         };
-        // Gemma 3 calls "post attention" what comes after it; the others what comes before the
-        // feed-forward layer.
-        let ff_norm = if c.post_norms {
-            "pre_feedforward_layernorm.weight"
-        } else {
-            "post_attention_layernorm.weight"
+        let head_norm = |rest: &str, n_heads: usize| {
+            let shape = match c.head_norm {
+                HeadNorm::None => return Ok(Vec::new()),
+                HeadNorm::Shared => vec![c.d_head],
+                HeadNorm::Own => vec![n_heads, c.d_head],
+                HeadNorm::Whole => vec![n_heads * c.d_head],
+            };
+            self.norm_weight(&name(&format!("self_attn.{rest}.weight")), &shape)
         };
+        let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
+        let mut up = vec![(name("mlp.up_proj"), c.d_ff)];
+        if c.gated {
+            up.insert(0, (name("mlp.gate_proj"), c.d_ff));
+        }
+        let qkv = [
+            (name("self_attn.q_proj"), n_q),
+            (name("self_attn.k_proj"), n_kv),
+            (name("self_attn.v_proj"), n_kv),
+        ];
+        // With norms behind the branches, "post attention" is what comes after it; else what comes
+        // before the feed-forward layer.
+        let ff_norm = if c.post_norms {
+            "pre_feedforward_layernorm"
+        } else {
+            "post_attention_layernorm"
+        };
+        let has_ff_norm = c.pre_norms && c.residual != Residual::Parallel;
         Ok(Block {
-            attention_norm: self.norm(&name("input_layernorm.weight"), c.d_model)?,
-            qkv: self.packed(&[(&q, n_q), (&k, n_kv), (&v, n_kv)], c.d_model)?,
-            qkv_bias,
-            q_norm: optional(c.qk_norm, "self_attn.q_norm.weight", c.d_head)?,
-            k_norm: optional(c.qk_norm, "self_attn.k_norm.weight", c.d_head)?,
-            out: self.packed(&[(&name("self_attn.o_proj.weight"), c.d_model)], n_q)?,
-            attention_post_norm: optional(
-                c.post_norms,
-                "post_attention_layernorm.weight",
-                c.d_model,
-            )?,
-            ff_norm: self.norm(&name(ff_norm), c.d_model)?,
-            gate_up: self.packed(
-                &[
-                    (&name("mlp.gate_proj.weight"), c.d_ff),
-                    (&name("mlp.up_proj.weight"), c.d_ff),
-                ],
-                c.d_model,
-            )?,
-            down: self.packed(&[(&name("mlp.down_proj.weight"), c.d_model)], c.d_ff)?,
-            ff_post_norm: optional(c.post_norms, "post_feedforward_layernorm.weight", c.d_model)?,
+            attention_norm: norm(c.pre_norms, "input_layernorm")?,
+            qkv: self.linear(&qkv, c.d_model, c.qkv_bias)?,
+            q_norm: head_norm("q_norm", c.n_heads)?,
+            k_norm: head_norm("k_norm", c.n_kv_heads)?,
+            out: self.linear(&[(name("self_attn.o_proj"), c.d_model)], n_q, c.out_bias)?,
+            attention_post_norm: norm(c.post_norms, "post_attention_layernorm")?,
+            ff_norm: norm(has_ff_norm, ff_norm)?,
+            up: self.linear(&up, c.d_model, c.ff_bias)?,
+            down: self.linear(&[(name("mlp.down_proj"), c.d_model)], c.d_ff, c.ff_bias)?,
+            ff_post_norm: norm(c.post_norms, "post_feedforward_layernorm")?,
         })
     }
 }

@@ -25,14 +25,24 @@ pub struct Config {
     pub vocab_size: usize,
     /// Longest sequence.
     pub context_length: usize,
-    /// ε of the RMS norms.
+    /// Which norm.
+    pub norm: NormKind,
+    /// Whether norms have a bias.
+    pub norm_bias: bool,
+    /// ε of the norms.
     pub norm_eps: f32,
     /// Added to every norm weight: 1 for Gemma in Hugging Face layout, else 0 (GGUF stores w + 1).
     pub norm_offset: f32,
+    /// How a token knows its position.
+    pub positions: Positions,
+    /// First dimensions of a head that rotate, an even number; the rest stand still.
+    pub d_rotary: usize,
     /// Base of the rotary embedding of full-attention layers.
     pub rope_theta: f64,
     /// How rotary frequencies of full-attention layers are stretched (never those of local layers).
     pub rope_scaling: RopeScaling,
+    /// Multiplies cosines and sines of full-attention layers (`YaRN`, `LongRoPE`); else 1.
+    pub rope_magnitude: f32,
     /// Base in sliding-window layers where it differs (Gemma 3).
     pub rope_theta_local: Option<f64>,
     /// How a head's dimensions are paired for rotation.
@@ -43,16 +53,34 @@ pub struct Config {
     pub sliding_layers: Vec<bool>,
     /// Multiplies query · key.
     pub attention_scale: f32,
+    /// Scores s become c · tanh(s / c) before the softmax (Gemma 2).
+    pub attention_softcap: Option<f32>,
     /// Multiplies embeddings after the look-up (Gemma: √d_model, in the checkpoint's own precision).
     pub embedding_scale: f32,
-    /// Whether query, key and value projections have biases (Qwen 2).
+    /// Whether embeddings are normed after the look-up (BLOOM).
+    pub embedding_norm: bool,
+    /// Whether query, key and value projections have biases.
     pub qkv_bias: bool,
-    /// Whether queries and keys are RMS-normed per head (Qwen 3, Gemma 3).
-    pub qk_norm: bool,
-    /// Whether attention and feed-forward outputs are normed before they are added (Gemma 3).
+    /// Whether the projection after attention has a bias.
+    pub out_bias: bool,
+    /// Whether the feed-forward projections have biases.
+    pub ff_bias: bool,
+    /// How queries and keys are normed.
+    pub head_norm: HeadNorm,
+    /// Whether the inputs of attention and feed-forward are normed (all but OLMo 2).
+    pub pre_norms: bool,
+    /// Whether their outputs are normed before they are added (Gemma 2 and 3, OLMo 2).
     pub post_norms: bool,
-    /// Gate of the feed-forward layer.
+    /// How attention and feed-forward are added to the residual stream.
+    pub residual: Residual,
+    /// Non-linearity of the feed-forward layer.
     pub activation: Activation,
+    /// Whether the feed-forward layer has a gate: `down(f(gate x) · up x)`, else `down(f(up x))`.
+    pub gated: bool,
+    /// Multiplies the logits (Cohere).
+    pub logit_scale: f32,
+    /// Logits l become c · tanh(l / c) (Gemma 2).
+    pub logit_softcap: Option<f32>,
     /// Whether the output layer is the embedding.
     pub tied_embeddings: bool,
     /// Begin-of-sequence token, whether or not the tokenizer adds it.
@@ -66,21 +94,84 @@ pub struct Config {
 pub enum Family {
     /// Llama 1 to 3, SmolLM2, and whoever took their shape.
     Llama,
-    /// Qwen 2 and 2.5.
+    /// Mistral: Llama with an attention window.
+    Mistral,
+    /// Qwen 2 and 2.5: Llama with biases.
     Qwen2,
-    /// Qwen 3.
+    /// Qwen 3: Llama with normed heads.
     Qwen3,
-    /// Gemma 3, text part.
+    /// Gemma 2: post norms, windows in turn, soft caps.
+    Gemma2,
+    /// Gemma 3, text part: normed heads, two rotary bases.
     Gemma3,
+    /// Phi-3 and 3.5: Llama with fused projections.
+    Phi3,
+    /// OLMo 2: post norms only, queries and keys normed as a whole.
+    Olmo2,
+    /// Cohere Command R: attention and feed-forward side by side, layer norms, scaled logits.
+    Cohere,
+    /// GPT-2: learned positions.
+    Gpt2,
+    /// GPT-NeoX, Pythia: side by side with two norms, part of a head rotates.
+    GptNeoX,
+    /// BLOOM: ALiBi.
+    Bloom,
 }
 
-/// Gate of a gated feed-forward layer.
+/// Which norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// x / √(mean x² + ε) · w.
+    Rms,
+    /// (x − mean x) / √(var x + ε) · w (+ b).
+    Layer,
+}
+
+/// How a token knows its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Positions {
+    /// Queries and keys are rotated.
+    Rotary,
+    /// A vector per position is added to the embedding (`model.embed_positions.weight`).
+    Learned,
+    /// Scores sink with the distance, at a slope per head. Source: Press et al. 2021,
+    /// arXiv:2108.12409.
+    Alibi,
+}
+
+/// How queries and keys are normed before they are rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadNorm {
+    /// Not at all.
+    None,
+    /// Each head, one weight for all heads (`[d_head]`).
+    Shared,
+    /// Each head with a weight of its own (`[n_heads, d_head]`).
+    Own,
+    /// All heads together (`[n_heads · d_head]`).
+    Whole,
+}
+
+/// How a block adds its two branches to the residual stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residual {
+    /// x += attention(norm x); x += feed_forward(norm x).
+    Sequential,
+    /// n = norm x; x += attention(n) + feed_forward(n).
+    Parallel,
+    /// x += attention(norm₁ x) + feed_forward(norm₂ x).
+    ParallelTwoNorms,
+}
+
+/// Non-linearity of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// x · σ(x).
     Silu,
     /// GELU, tanh approximation.
     GeluTanh,
+    /// GELU, exact: x · Φ(x).
+    Gelu,
 }
 
 /// Which two dimensions of a head rotate together.
@@ -113,7 +204,20 @@ pub enum RopeScaling {
         /// Context length before stretching.
         original_context_length: usize,
     },
-    /// Divisors per frequency, as GGUF's `rope_freqs.weight` gives them.
+    /// `YaRN`: fast pairs keep their frequency, slow ones are divided, a ramp between. Source: Peng et al. 2023, arXiv:2309.00071.
+    Yarn {
+        /// Divides slow frequencies.
+        factor: f64,
+        /// Turns within the original context above which a pair is kept.
+        beta_fast: f64,
+        /// Turns below which it is divided.
+        beta_slow: f64,
+        /// Whether the ramp's ends are rounded to whole pairs.
+        truncate: bool,
+        /// Context length before stretching.
+        original_context_length: usize,
+    },
+    /// Divisors per frequency, as GGUF's `rope_freqs.weight` and `LongRoPE` (Phi-3) give them.
     Factors(Vec<f32>),
 }
 
@@ -122,9 +226,17 @@ impl Family {
     pub fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
+            Self::Mistral => "mistral",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Gemma2 => "gemma2",
             Self::Gemma3 => "gemma3",
+            Self::Phi3 => "phi3",
+            Self::Olmo2 => "olmo2",
+            Self::Cohere => "cohere",
+            Self::Gpt2 => "gpt2",
+            Self::GptNeoX => "gpt_neox",
+            Self::Bloom => "bloom",
         }
     }
 }
@@ -142,11 +254,20 @@ impl Config {
             let expected = format!("a divisor of the {} query heads", self.n_heads);
             return Err(setting("key and value heads", expected, self.n_kv_heads));
         }
-        if self.d_head == 0 || !self.d_head.is_multiple_of(2) {
-            return Err(setting("head width", "an even number".into(), self.d_head));
+        let rotates = self.positions == Positions::Rotary;
+        if self.d_head == 0 || (rotates && !self.d_rotary.is_multiple_of(2)) {
+            return Err(setting(
+                "head width",
+                "an even number".into(),
+                self.d_rotary,
+            ));
+        }
+        if self.d_rotary > self.d_head {
+            let expected = format!("at most {}, the head width", self.d_head);
+            return Err(setting("rotated dimensions", expected, self.d_rotary));
         }
         if let RopeScaling::Factors(factors) = &self.rope_scaling {
-            let n = self.d_head / 2;
+            let n = self.d_rotary / 2;
             if factors.len() != n {
                 let expected = format!("{n} factors");
                 return Err(setting("rope_freqs.weight", expected, factors.len()));

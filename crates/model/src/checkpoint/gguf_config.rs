@@ -7,9 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::config::{Activation, Config, Family, RopePairing, RopeScaling};
+use super::config::{
+    Activation, Config, Family, HeadNorm, NormKind, Positions, Residual, RopePairing, RopeScaling,
+};
 use super::gguf::{self, Gguf, TensorInfo, Value};
 use super::mapped::MappedFile;
+use super::tensor::View;
 use super::{Checkpoint, CheckpointError, Entry, commonest_dtype, layout, quant};
 
 /// Opens a GGUF file. Shapes are not yet compared with the settings.
@@ -41,6 +44,7 @@ pub(crate) fn of_file(file: MappedFile) -> Result<Checkpoint, CheckpointError> {
             range: tensor.range.clone(),
             dtype: tensor.dtype,
             shape: tensor.shape.clone(),
+            view: View::Whole,
         };
         tensors.insert(name, entry);
     }
@@ -121,12 +125,17 @@ fn config(metadata: &Metadata<'_>, gguf: &Gguf, bytes: &[u8]) -> Result<Config, 
         d_ff: metadata.size(&key("feed_forward_length"))?,
         vocab_size,
         context_length: metadata.size(&key("context_length"))?,
+        norm: NormKind::Rms,
+        norm_bias: false,
         norm_eps: metadata.float(&key("attention.layer_norm_rms_epsilon"))? as f32,
         norm_offset: 0.0,
+        positions: Positions::Rotary,
+        d_rotary: d_head,
         rope_theta: metadata
             .optional_float(&key("rope.freq_base"))?
             .unwrap_or(10_000.0),
         rope_scaling: rope_scaling(metadata, gguf, bytes, &key)?,
+        rope_magnitude: 1.0,
         rope_theta_local: match family {
             Family::Gemma3 => Some(
                 metadata
@@ -142,17 +151,29 @@ fn config(metadata: &Metadata<'_>, gguf: &Gguf, bytes: &[u8]) -> Result<Config, 
         sliding_window: sliding.0,
         sliding_layers: sliding.1,
         attention_scale: attention_scale(family, n_layers, d_model, n_heads, d_head),
+        attention_softcap: None,
         embedding_scale: match family {
             Family::Gemma3 => (d_model as f32).sqrt(),
             _ => 1.0,
         },
+        embedding_norm: false,
         qkv_bias: gguf.tensors.iter().any(|t| t.name == "blk.0.attn_q.bias"),
-        qk_norm: matches!(family, Family::Qwen3 | Family::Gemma3),
+        out_bias: false,
+        ff_bias: false,
+        head_norm: match family {
+            Family::Qwen3 | Family::Gemma3 => HeadNorm::Shared,
+            _ => HeadNorm::None,
+        },
+        pre_norms: true,
         post_norms: family == Family::Gemma3,
+        residual: Residual::Sequential,
         activation: match family {
             Family::Gemma3 => Activation::GeluTanh,
             _ => Activation::Silu,
         },
+        gated: true,
+        logit_scale: 1.0,
+        logit_softcap: None,
         tied_embeddings: !gguf.tensors.iter().any(|t| t.name == "output.weight"),
         bos_id: metadata.token_id("tokenizer.ggml.bos_token_id", vocab_size)?,
         eos_ids: eos_ids(metadata, vocab_size)?,

@@ -1,11 +1,10 @@
 //! From a Hugging Face folder's `config.json` to [`Config`], in old and new spellings.
 //!
-//! Spellings that changed over time: `rope_scaling.type` and `rope_type`; `rope_theta` beside
-//! `rope_scaling` and inside `rope_parameters` (transformers 5), there per kind of layer for
-//! Gemma 3; `sliding_window_pattern` and `layer_types`. What would change a number and is not
+//! Spellings that changed over time or differ from family to family (`n_embd`, `hidden_size`;
+//! `sliding_window_pattern`, `layer_types`) are read alike. What would change a number and is not
 //! computed is refused by name.
 //!
-//! Source: `configuration_{llama,mistral,qwen2,qwen3,gemma3}.py` of transformers 5.23.
+//! Source: the families' `configuration_*.py` of transformers 5.23.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,10 +12,14 @@ use std::path::Path;
 use isogloss_record::files;
 use serde_json::Value;
 
-use super::config::{Activation, Config, Family, RopePairing, RopeScaling};
+use super::config::{
+    Activation, Config, Family, HeadNorm, NormKind, Positions, Residual, RopePairing,
+};
 use super::gguf_config::sliding_pattern;
+use super::hf_rope::rope;
 use super::mapped::MappedFile;
-use super::{Checkpoint, CheckpointError, commonest_dtype, safetensors};
+use super::settings::Settings;
+use super::{Checkpoint, CheckpointError, commonest_dtype, family, safetensors};
 
 /// Files beside the weights that are part of the model, if they are there.
 const SETTINGS_FILES: [&str; 6] = [
@@ -61,11 +64,12 @@ pub(crate) fn of_files(
     generation: Option<&Value>,
     files: Vec<MappedFile>,
 ) -> Result<Checkpoint, CheckpointError> {
-    let mut tensors = BTreeMap::new();
+    let mut stored = BTreeMap::new();
     for (file_idx, file) in files.iter().enumerate() {
-        safetensors::add_tensors(file, file_idx, &tensor_name, &mut tensors)?;
+        safetensors::add_tensors(file, file_idx, &tensor_name, &mut stored)?;
     }
-    let config = parse(path, json, generation, tensors.len())?;
+    let config = parse(path, json, generation, stored.len())?;
+    let tensors = family::arrange(folder, &config, stored)?;
     Ok(Checkpoint {
         config,
         license: None,
@@ -134,48 +138,55 @@ pub(crate) fn parse(
 ) -> Result<Config, CheckpointError> {
     let top = Settings { path, json };
     let architecture = architecture(&top)?;
-    let family = match architecture {
-        "LlamaForCausalLM" | "MistralForCausalLM" => Family::Llama,
-        "Qwen2ForCausalLM" => Family::Qwen2,
-        "Qwen3ForCausalLM" => Family::Qwen3,
-        "Gemma3ForCausalLM" | "Gemma3ForConditionalGeneration" => Family::Gemma3,
-        _ => {
-            return Err(CheckpointError::Architecture {
-                path: path.to_owned(),
-                found: architecture.to_owned(),
-            });
-        }
-    };
+    let family = family_of(architecture).ok_or_else(|| CheckpointError::Architecture {
+        path: path.to_owned(),
+        found: architecture.to_owned(),
+    })?;
     let settings = match json.get("text_config") {
         Some(text) if text.is_object() => Settings { path, json: text },
         _ => Settings { path, json },
     };
-    refuse_what_is_not_computed(&settings, &top, family, architecture)?;
+    refuse_what_is_not_computed(&settings, &top)?;
 
     // A multimodal Gemma stores only what differs from the class's defaults.
     let default = |value: usize| (family == Family::Gemma3).then_some(value);
-    let d_model = settings.size("hidden_size", default(2304))?;
-    let n_heads = settings.size("num_attention_heads", default(8))?;
-    let n_kv_heads = settings.size("num_key_value_heads", default(4).or(Some(n_heads)))?;
-    let d_head = match family {
-        Family::Gemma3 => settings.size("head_dim", Some(256))?,
-        Family::Qwen3 => settings.size("head_dim", Some(128))?,
-        Family::Llama | Family::Qwen2 => settings.size("head_dim", Some(d_model / n_heads))?,
-    };
-    let n_layers = settings.size("num_hidden_layers", default(26))?;
+    let size = |keys: &[&str], default| settings.size(settings.spelling(keys), default);
+    let d_model = size(&["n_embd", "hidden_size"], default(2304))?;
+    let n_heads = size(&["n_head", "num_attention_heads"], default(8))?;
+    let n_kv_heads = size(&["num_key_value_heads"], default(4).or(Some(n_heads)))?;
+    let d_head = size(
+        &["head_dim"],
+        Some(match family {
+            Family::Gemma2 | Family::Gemma3 => 256,
+            Family::Qwen3 => 128,
+            _ => d_model / n_heads,
+        }),
+    )?;
+    let n_layers = size(&["n_layer", "num_hidden_layers"], default(26))?;
     if n_layers > n_tensors {
+        let key = settings.spelling(&["n_layer", "num_hidden_layers"]);
         let expected = format!("at most {n_tensors}, the number of tensors");
-        return Err(settings.wrong("num_hidden_layers", &expected, &n_layers.to_string()));
+        return Err(settings.wrong(key, &expected, &n_layers.to_string()));
     }
     let vocab_size = settings.size("vocab_size", default(262_208))?;
     let (sliding_window, sliding_layers) = sliding(&settings, family, n_layers)?;
-    let rope = rope(&settings, family)?;
-    let attention_scale = match family {
-        Family::Gemma3 => {
-            (1.0 / settings.float("query_pre_attn_scalar", Some(256.0))?.sqrt()) as f32
-        }
-        _ => (1.0 / (d_head as f64).sqrt()) as f32,
+    let context_length = size(
+        &["n_positions", "seq_length", "max_position_embeddings"],
+        match family {
+            Family::Bloom => Some(2048), // any length computes; what it was trained on
+            _ => default(131_072),
+        },
+    )?;
+    let rope = rope(&settings, family, d_head, context_length)?;
+    let is_gemma = matches!(family, Family::Gemma2 | Family::Gemma3);
+    let norm = match family {
+        Family::Cohere | Family::Gpt2 | Family::GptNeoX | Family::Bloom => NormKind::Layer,
+        _ => NormKind::Rms,
     };
+    let has_all_biases = matches!(family, Family::Gpt2 | Family::Bloom);
+    let attention_bias = settings
+        .bool("attention_bias")?
+        .unwrap_or(has_all_biases || family == Family::GptNeoX);
     let config = Config {
         family,
         n_layers,
@@ -183,32 +194,82 @@ pub(crate) fn parse(
         n_heads,
         n_kv_heads,
         d_head,
-        d_ff: settings.size("intermediate_size", default(9216))?,
+        d_ff: size(
+            &["n_inner", "intermediate_size"],
+            match family {
+                Family::Gpt2 | Family::Bloom => Some(4 * d_model),
+                _ => default(9216),
+            },
+        )?,
         vocab_size,
-        context_length: settings.size("max_position_embeddings", default(131_072))?,
-        norm_eps: settings.float("rms_norm_eps", Some(1e-6))? as f32,
-        norm_offset: match family {
-            Family::Gemma3 => 1.0,
-            _ => 0.0,
+        context_length: rope.context_length,
+        norm,
+        norm_bias: norm == NormKind::Layer && family != Family::Cohere,
+        norm_eps: settings.float(
+            settings.spelling(&["layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps"]),
+            Some(match (family, norm) {
+                (Family::Phi3 | Family::Olmo2, _) | (_, NormKind::Layer) => 1e-5,
+                _ => 1e-6,
+            }),
+        )? as f32,
+        norm_offset: if is_gemma { 1.0 } else { 0.0 },
+        positions: match family {
+            Family::Gpt2 => Positions::Learned,
+            Family::Bloom => Positions::Alibi,
+            _ => Positions::Rotary,
         },
+        d_rotary: rope.d_rotary,
         rope_theta: rope.theta,
         rope_scaling: rope.scaling,
+        rope_magnitude: rope.magnitude,
         rope_theta_local: rope.theta_local,
-        rope_pairing: RopePairing::Halves,
+        rope_pairing: match family {
+            Family::Cohere => RopePairing::Neighbors,
+            _ => RopePairing::Halves,
+        },
         sliding_window,
         sliding_layers,
-        attention_scale,
-        embedding_scale: match family {
-            Family::Gemma3 => (d_model as f32).sqrt(),
+        attention_scale: (1.0
+            / if is_gemma {
+                settings.float("query_pre_attn_scalar", Some(256.0))?
+            } else {
+                d_head as f64
+            }
+            .sqrt()) as f32,
+        attention_softcap: soft_cap(&settings, "attn_logit_softcapping", family, 50.0)?,
+        embedding_scale: if is_gemma {
+            (d_model as f32).sqrt()
+        } else {
+            1.0
+        },
+        embedding_norm: family == Family::Bloom,
+        qkv_bias: attention_bias || family == Family::Qwen2,
+        out_bias: attention_bias && family != Family::Qwen2,
+        ff_bias: has_all_biases
+            || family == Family::GptNeoX
+            || settings.bool("mlp_bias")?.unwrap_or(false),
+        head_norm: match family {
+            Family::Qwen3 | Family::Gemma3 => HeadNorm::Shared,
+            Family::Olmo2 => HeadNorm::Whole,
+            Family::Cohere if settings.bool("use_qk_norm")?.unwrap_or(false) => HeadNorm::Own,
+            _ => HeadNorm::None,
+        },
+        pre_norms: family != Family::Olmo2,
+        post_norms: is_gemma || family == Family::Olmo2,
+        residual: match family {
+            Family::Cohere => Residual::Parallel,
+            Family::GptNeoX if settings.bool("use_parallel_residual")?.unwrap_or(true) => {
+                Residual::ParallelTwoNorms
+            }
+            _ => Residual::Sequential,
+        },
+        activation: activation(&settings, family)?,
+        gated: !matches!(family, Family::Gpt2 | Family::GptNeoX | Family::Bloom),
+        logit_scale: match family {
+            Family::Cohere => settings.float("logit_scale", Some(0.0625))? as f32,
             _ => 1.0,
         },
-        qkv_bias: family == Family::Qwen2,
-        qk_norm: matches!(family, Family::Qwen3 | Family::Gemma3),
-        post_norms: family == Family::Gemma3,
-        activation: match family {
-            Family::Gemma3 => Activation::GeluTanh,
-            _ => Activation::Silu,
-        },
+        logit_softcap: soft_cap(&settings, "final_logit_softcapping", family, 30.0)?,
         tied_embeddings: tied(&settings, &top, family)?,
         bos_id: settings
             .token_ids("bos_token_id", vocab_size)?
@@ -218,6 +279,24 @@ pub(crate) fn parse(
     };
     config.check(path)?;
     Ok(config)
+}
+
+fn family_of(architecture: &str) -> Option<Family> {
+    Some(match architecture {
+        "LlamaForCausalLM" => Family::Llama,
+        "MistralForCausalLM" => Family::Mistral,
+        "Qwen2ForCausalLM" => Family::Qwen2,
+        "Qwen3ForCausalLM" => Family::Qwen3,
+        "Gemma2ForCausalLM" => Family::Gemma2,
+        "Gemma3ForCausalLM" | "Gemma3ForConditionalGeneration" => Family::Gemma3,
+        "Phi3ForCausalLM" => Family::Phi3,
+        "Olmo2ForCausalLM" => Family::Olmo2,
+        "CohereForCausalLM" => Family::Cohere,
+        "GPT2LMHeadModel" => Family::Gpt2,
+        "GPTNeoXForCausalLM" => Family::GptNeoX,
+        "BloomForCausalLM" => Family::Bloom,
+        _ => return None,
+    })
 }
 
 fn architecture<'a>(top: &Settings<'a>) -> Result<&'a str, CheckpointError> {
@@ -230,8 +309,6 @@ fn architecture<'a>(top: &Settings<'a>) -> Result<&'a str, CheckpointError> {
 fn refuse_what_is_not_computed(
     settings: &Settings<'_>,
     top: &Settings<'_>,
-    family: Family,
-    architecture: &str,
 ) -> Result<(), CheckpointError> {
     let refuse = |what: String| {
         Err(CheckpointError::Unsupported {
@@ -242,30 +319,59 @@ fn refuse_what_is_not_computed(
     if !top.is_null("quantization_config") || !settings.is_null("quantization_config") {
         return refuse("a folder of quantized weights (`quantization_config`)".into());
     }
-    let flags: &[&str] = match family {
-        Family::Qwen2 => &["mlp_bias"],
-        _ => &["mlp_bias", "attention_bias", "use_bidirectional_attention"],
-    };
-    for flag in flags {
+    for flag in [
+        "use_bidirectional_attention",
+        "scale_attn_by_inverse_layer_idx",
+        "add_cross_attention",
+        "apply_residual_connection_post_layernorm",
+    ] {
         if settings.bool(flag)?.unwrap_or(false) {
             return refuse(format!("`{flag}`"));
         }
     }
-    for cap in ["final_logit_softcapping", "attn_logit_softcapping"] {
-        if !settings.is_null(cap) {
-            return refuse(format!("`{cap}`"));
-        }
+    if settings.bool("scale_attn_weights")? == Some(false) {
+        return refuse("`scale_attn_weights: false`".into());
     }
-    if architecture == "MistralForCausalLM" && !settings.is_null("sliding_window") {
-        return refuse("a Mistral model with an attention window (`sliding_window`)".into());
-    }
-    let (key, expected) = match family {
-        Family::Gemma3 => ("hidden_activation", "gelu_pytorch_tanh"),
-        _ => ("hidden_act", "silu"),
+    Ok(())
+}
+
+/// Non-linearity of the feed-forward layer, by the names that transformers gives it.
+fn activation(settings: &Settings<'_>, family: Family) -> Result<Activation, CheckpointError> {
+    let key = settings.spelling(&["hidden_activation", "activation_function", "hidden_act"]);
+    let default = match family {
+        Family::Gemma2 | Family::Gemma3 | Family::Gpt2 => "gelu_pytorch_tanh",
+        Family::GptNeoX => "gelu",
+        Family::Bloom => return Ok(Activation::GeluTanh), // fixed; no setting
+        _ => "silu",
     };
-    match settings.json.get(key).and_then(Value::as_str) {
-        Some(found) if found != expected => refuse(format!("the activation `{found}`")),
-        _ => Ok(()),
+    match settings
+        .json
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or(default)
+    {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "gelu" => Ok(Activation::Gelu),
+        found => Err(CheckpointError::Unsupported {
+            path: settings.path.to_owned(),
+            what: format!("the activation `{found}`"),
+        }),
+    }
+}
+
+/// A soft cap; only Gemma 2 has one unless the settings say so, and `null` is none.
+fn soft_cap(
+    settings: &Settings<'_>,
+    key: &str,
+    family: Family,
+    default: f64,
+) -> Result<Option<f32>, CheckpointError> {
+    let default = (family == Family::Gemma2).then_some(default);
+    match settings.json.get(key) {
+        Some(Value::Null) => Ok(None),
+        None => Ok(default.map(|cap| cap as f32)),
+        Some(_) => Ok(Some(settings.float(key, None)? as f32)),
     }
 }
 
@@ -276,7 +382,10 @@ fn tied(
 ) -> Result<bool, CheckpointError> {
     let key = "tie_word_embeddings";
     let stated = settings.bool(key)?.or(top.bool(key)?);
-    Ok(stated.unwrap_or(family == Family::Gemma3))
+    Ok(stated.unwrap_or(matches!(
+        family,
+        Family::Gemma2 | Family::Gemma3 | Family::Cohere | Family::Gpt2 | Family::Bloom
+    )))
 }
 
 /// End tokens of `generation_config.json`, which chat models complete, and of the settings.
@@ -308,15 +417,25 @@ fn sliding(
     n_layers: usize,
 ) -> Result<(Option<usize>, Vec<bool>), CheckpointError> {
     let uses_window = match family {
-        Family::Llama => false,
         Family::Qwen2 | Family::Qwen3 => settings.bool("use_sliding_window")?.unwrap_or(false),
-        Family::Gemma3 => true,
+        Family::Mistral | Family::Gemma2 | Family::Gemma3 | Family::Phi3 => true,
+        _ => false,
     };
-    let default = (family == Family::Gemma3).then_some(4096);
-    if !uses_window || (settings.is_null("sliding_window") && default.is_none()) {
+    // These have a window unless it is `null`; the others have one where it is given.
+    let default = match family {
+        Family::Mistral | Family::Gemma2 | Family::Gemma3 => Some(4096),
+        _ => None,
+    };
+    let window = match settings.json.get("sliding_window") {
+        _ if !uses_window => None,
+        None => default,
+        Some(Value::Null) if matches!(family, Family::Gemma2 | Family::Gemma3) => default,
+        Some(Value::Null) => None,
+        Some(_) => Some(settings.size("sliding_window", None)?),
+    };
+    let Some(window) = window else {
         return Ok((None, Vec::new()));
-    }
-    let window = settings.size("sliding_window", default)?;
+    };
     let layers = match settings.json.get("layer_types") {
         Some(Value::Array(types)) if types.len() == n_layers => types
             .iter()
@@ -333,6 +452,8 @@ fn sliding(
         None | Some(Value::Null) if family == Family::Gemma3 => {
             sliding_pattern(n_layers, settings.size("sliding_window_pattern", Some(6))?)
         }
+        None | Some(Value::Null) if family == Family::Gemma2 => sliding_pattern(n_layers, 2),
+        _ if matches!(family, Family::Mistral | Family::Phi3) => vec![true; n_layers],
         None | Some(Value::Null) => {
             let n_full = settings.size("max_window_layers", Some(28))?;
             (0..n_layers).map(|layer| layer >= n_full).collect()
@@ -343,165 +464,4 @@ fn sliding(
         }
     };
     Ok((Some(window), layers))
-}
-
-struct Rope {
-    theta: f64,
-    theta_local: Option<f64>,
-    scaling: RopeScaling,
-}
-
-fn rope(settings: &Settings<'_>, family: Family) -> Result<Rope, CheckpointError> {
-    let nested = |parent: Option<&'_ Value>, key: &str| -> Option<Value> {
-        parent
-            .and_then(|v| v.get(key))
-            .filter(|v| !v.is_null())
-            .cloned()
-    };
-    let parameters = settings.json.get("rope_parameters");
-    // Gemma 3 has one set per kind of layer.
-    let full = nested(parameters, "full_attention");
-    let local = nested(parameters, "sliding_attention");
-    let empty = Value::Object(serde_json::Map::new());
-    let full = full.as_ref().or(parameters).unwrap_or(&empty);
-    let full = Settings {
-        path: settings.path,
-        json: full,
-    };
-    let default_theta = match family {
-        Family::Gemma3 => 1_000_000.0,
-        _ => 10_000.0,
-    };
-    let theta = if full.is_null("rope_theta") {
-        settings.float("rope_theta", Some(default_theta))?
-    } else {
-        full.float("rope_theta", None)?
-    };
-    let theta_local = match (family, local) {
-        (Family::Gemma3, Some(json)) => {
-            let local = Settings {
-                path: settings.path,
-                json: &json,
-            };
-            Some(local.float("rope_theta", Some(10_000.0))?)
-        }
-        (Family::Gemma3, None) => Some(settings.float("rope_local_base_freq", Some(10_000.0))?),
-        _ => None,
-    };
-    let scaling = match settings.json.get("rope_scaling") {
-        Some(json) if !json.is_null() => scaling(
-            &Settings {
-                path: settings.path,
-                json,
-            },
-            settings,
-        )?,
-        _ => scaling(&full, settings)?,
-    };
-    Ok(Rope {
-        theta,
-        theta_local,
-        scaling,
-    })
-}
-
-fn scaling(rope: &Settings<'_>, settings: &Settings<'_>) -> Result<RopeScaling, CheckpointError> {
-    let kind = rope.json.get("rope_type").or_else(|| rope.json.get("type"));
-    match kind.and_then(Value::as_str).unwrap_or("default") {
-        "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear {
-            factor: rope.float("factor", None)?,
-        }),
-        "llama3" => {
-            let (low, high) = (
-                rope.float("low_freq_factor", None)?,
-                rope.float("high_freq_factor", None)?,
-            );
-            if low >= high {
-                let expected = format!("more than low_freq_factor, {low}");
-                return Err(rope.wrong("high_freq_factor", &expected, &high.to_string()));
-            }
-            Ok(RopeScaling::Llama3 {
-                factor: rope.float("factor", None)?,
-                low_freq_factor: low,
-                high_freq_factor: high,
-                original_context_length: rope.size("original_max_position_embeddings", None)?,
-            })
-        }
-        other => Err(CheckpointError::Unsupported {
-            path: settings.path.to_owned(),
-            what: format!("rotary scaling `{other}`"),
-        }),
-    }
-}
-
-/// Typed access to JSON settings; errors name the key.
-struct Settings<'a> {
-    path: &'a Path,
-    json: &'a Value,
-}
-
-impl Settings<'_> {
-    fn wrong(&self, key: &str, expected: &str, found: &str) -> CheckpointError {
-        CheckpointError::Setting {
-            path: self.path.to_owned(),
-            key: key.to_owned(),
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-        }
-    }
-
-    fn is_null(&self, key: &str) -> bool {
-        self.json.get(key).is_none_or(Value::is_null)
-    }
-
-    /// From 1 to 2³¹ − 1.
-    fn size(&self, key: &str, default: Option<usize>) -> Result<usize, CheckpointError> {
-        let expected = "a size from 1 to 2147483647";
-        match (self.json.get(key), default) {
-            (None | Some(Value::Null), Some(default)) => Ok(default),
-            (None | Some(Value::Null), None) => Err(self.wrong(key, expected, "nothing")),
-            (Some(value), _) => match value.as_u64() {
-                Some(n) if (1..=i32::MAX as u64).contains(&n) => Ok(n as usize),
-                _ => Err(self.wrong(key, expected, &value.to_string())),
-            },
-        }
-    }
-
-    fn float(&self, key: &str, default: Option<f64>) -> Result<f64, CheckpointError> {
-        let expected = "a number above 0";
-        match (self.json.get(key), default) {
-            (None | Some(Value::Null), Some(default)) => Ok(default),
-            (None | Some(Value::Null), None) => Err(self.wrong(key, expected, "nothing")),
-            (Some(value), _) => match value.as_f64() {
-                Some(x) if x.is_finite() && x > 0.0 => Ok(x),
-                _ => Err(self.wrong(key, expected, &value.to_string())),
-            },
-        }
-    }
-
-    fn bool(&self, key: &str) -> Result<Option<bool>, CheckpointError> {
-        match self.json.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(b)) => Ok(Some(*b)),
-            Some(value) => Err(self.wrong(key, "true or false", &value.to_string())),
-        }
-    }
-
-    /// One id or a list of them; nothing is an empty list.
-    fn token_ids(&self, key: &str, vocab_size: usize) -> Result<Vec<u32>, CheckpointError> {
-        let wrong = |value: &Value| {
-            let expected = format!("token ids below {vocab_size}");
-            self.wrong(key, &expected, &value.to_string())
-        };
-        let id = |value: &Value| match value.as_u64() {
-            Some(id) if id < vocab_size as u64 => Ok(id as u32),
-            _ => Err(wrong(value)),
-        };
-        match self.json.get(key) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(ids)) => ids.iter().map(id).collect(),
-            Some(value) => Ok(vec![id(value)?]),
-        }
-    }
 }

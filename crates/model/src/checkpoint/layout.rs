@@ -1,6 +1,6 @@
 //! Which tensors an architecture has, and their shapes: the check that settings and weights fit.
 
-use super::config::{Config, Family};
+use super::config::{Config, Family, HeadNorm, Positions, Residual};
 use super::{Checkpoint, CheckpointError};
 
 /// Every tensor is there with the right shape, and none that would change the model is left over.
@@ -35,44 +35,69 @@ pub(crate) fn check(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
 }
 
 /// Names and shapes by the settings, in the order of the forward pass.
-pub(crate) fn expected(config: &Config) -> Vec<(String, Vec<usize>)> {
-    let d_model = config.d_model;
-    let (d_q, d_kv) = (
-        config.n_heads * config.d_head,
-        config.n_kv_heads * config.d_head,
-    );
-    let mut tensors = vec![(
-        "model.embed_tokens.weight".to_owned(),
-        vec![config.vocab_size, d_model],
-    )];
-    for layer in 0..config.n_layers {
-        let mut add = |name: &str, shape: &[usize]| {
-            tensors.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
+pub(crate) fn expected(c: &Config) -> Vec<(String, Vec<usize>)> {
+    let d = c.d_model;
+    let (d_q, d_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
+    let mut tensors = Vec::new();
+    let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
+    add("model.embed_tokens.weight".into(), &[c.vocab_size, d]);
+    if c.positions == Positions::Learned {
+        add(
+            "model.embed_positions.weight".into(),
+            &[c.context_length, d],
+        );
+    }
+    let norm = |add: &mut dyn FnMut(String, &[usize]), name: &str| {
+        add(format!("{name}.weight"), &[d]);
+        if c.norm_bias {
+            add(format!("{name}.bias"), &[d]);
+        }
+    };
+    if c.embedding_norm {
+        norm(&mut add, "model.embed_layernorm");
+    }
+    for layer in 0..c.n_layers {
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let linear = |add: &mut dyn FnMut(String, &[usize]), part, n_out, n_in, bias| {
+            add(name(&format!("{part}.weight")), &[n_out, n_in]);
+            if bias {
+                add(name(&format!("{part}.bias")), &[n_out]);
+            }
         };
-        add("input_layernorm.weight", &[d_model]);
-        for (projection, d_out) in [("q_proj", d_q), ("k_proj", d_kv), ("v_proj", d_kv)] {
-            add(&format!("self_attn.{projection}.weight"), &[d_out, d_model]);
-            if config.qkv_bias {
-                add(&format!("self_attn.{projection}.bias"), &[d_out]);
+        if c.pre_norms {
+            norm(&mut add, &name("input_layernorm"));
+        }
+        linear(&mut add, "self_attn.q_proj", d_q, d, c.qkv_bias);
+        linear(&mut add, "self_attn.k_proj", d_kv, d, c.qkv_bias);
+        linear(&mut add, "self_attn.v_proj", d_kv, d, c.qkv_bias);
+        for (part, n_heads) in [("q_norm", c.n_heads), ("k_norm", c.n_kv_heads)] {
+            let part = name(&format!("self_attn.{part}.weight"));
+            match c.head_norm {
+                HeadNorm::None => {}
+                HeadNorm::Shared => add(part, &[c.d_head]),
+                HeadNorm::Own => add(part, &[n_heads, c.d_head]),
+                HeadNorm::Whole => add(part, &[n_heads * c.d_head]),
             }
         }
-        if config.qk_norm {
-            add("self_attn.q_norm.weight", &[config.d_head]);
-            add("self_attn.k_norm.weight", &[config.d_head]);
+        linear(&mut add, "self_attn.o_proj", d, d_q, c.out_bias);
+        if c.post_norms || c.residual != Residual::Parallel {
+            norm(&mut add, &name("post_attention_layernorm"));
         }
-        add("self_attn.o_proj.weight", &[d_model, d_q]);
-        add("post_attention_layernorm.weight", &[d_model]);
-        if config.post_norms {
-            add("pre_feedforward_layernorm.weight", &[d_model]);
-            add("post_feedforward_layernorm.weight", &[d_model]);
+        if c.pre_norms && c.post_norms {
+            norm(&mut add, &name("pre_feedforward_layernorm"));
         }
-        add("mlp.gate_proj.weight", &[config.d_ff, d_model]);
-        add("mlp.up_proj.weight", &[config.d_ff, d_model]);
-        add("mlp.down_proj.weight", &[d_model, config.d_ff]);
+        if c.post_norms {
+            norm(&mut add, &name("post_feedforward_layernorm"));
+        }
+        if c.gated {
+            linear(&mut add, "mlp.gate_proj", c.d_ff, d, c.ff_bias);
+        }
+        linear(&mut add, "mlp.up_proj", c.d_ff, d, c.ff_bias);
+        linear(&mut add, "mlp.down_proj", d, c.d_ff, c.ff_bias);
     }
-    tensors.push(("model.norm.weight".into(), vec![d_model]));
-    if !config.tied_embeddings {
-        tensors.push(("lm_head.weight".into(), vec![config.vocab_size, d_model]));
+    norm(&mut add, "model.norm");
+    if !c.tied_embeddings {
+        add("lm_head.weight".into(), &[c.vocab_size, d]);
     }
     tensors
 }

@@ -21,14 +21,17 @@
 
 mod config;
 mod error;
+mod family;
 pub(crate) mod gguf;
 pub(crate) mod gguf_config;
 mod hash;
 pub(crate) mod hf_config;
+mod hf_rope;
 mod layout;
 pub(crate) mod mapped;
 pub mod quant;
 mod safetensors;
+mod settings;
 mod tensor;
 pub mod write;
 
@@ -39,9 +42,11 @@ use std::path::{Path, PathBuf};
 
 use isogloss_record::Fingerprint;
 
-pub use config::{Activation, Config, Family, RopePairing, RopeScaling};
+pub use config::{
+    Activation, Config, Family, HeadNorm, NormKind, Positions, Residual, RopePairing, RopeScaling,
+};
 pub use error::{CheckpointError, KNOWN_ARCHITECTURES};
-pub use tensor::{Dtype, Tensor};
+pub use tensor::{Dtype, Tensor, View};
 
 use mapped::MappedFile;
 
@@ -67,10 +72,11 @@ pub struct Checkpoint {
 pub(crate) struct Entry {
     /// Index into `Checkpoint::files`.
     file: usize,
-    /// Bytes in that file.
+    /// Bytes of the stored tensor in that file.
     range: Range<usize>,
     dtype: Dtype,
     shape: Vec<usize>,
+    view: View,
 }
 
 impl Checkpoint {
@@ -130,6 +136,7 @@ impl Checkpoint {
             shape: entry.shape.clone(),
             dtype: entry.dtype,
             bytes: &self.files[entry.file].bytes()[entry.range.clone()],
+            view: entry.view,
         })
     }
 

@@ -10,7 +10,7 @@ use isogloss_record::files;
 use safetensors::SafeTensors;
 
 use super::mapped::MappedFile;
-use super::tensor::Dtype;
+use super::tensor::{Dtype, View};
 use super::{CheckpointError, Entry};
 
 /// Name of the list of shards.
@@ -106,6 +106,7 @@ pub(crate) fn add_tensors(
             range: data_start + start..data_start + end,
             dtype,
             shape: info.shape.clone(),
+            view: View::Whole,
         };
         if tensors.insert(name, entry).is_some() {
             return Err(damaged(what, "one entry in all files", "two".into()));

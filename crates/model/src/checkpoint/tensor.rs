@@ -101,7 +101,10 @@ impl std::fmt::Display for Dtype {
     }
 }
 
-/// A tensor as it lies in the file.
+/// A tensor, all of a stored one or a part of it.
+///
+/// Some families store several projections as one matrix, or transposed: each is read through a
+/// view, row by row, and never copied.
 #[derive(Debug, Clone)]
 pub struct Tensor<'a> {
     /// Name in Hugging Face layout (`model.layers.0.self_attn.q_proj.weight`), whatever the file's.
@@ -110,36 +113,87 @@ pub struct Tensor<'a> {
     pub shape: Vec<usize>,
     /// Storage format.
     pub dtype: Dtype,
-    /// The memory-mapped bytes, exactly as many as shape and format need.
+    /// The memory-mapped bytes of the stored tensor.
     pub bytes: &'a [u8],
+    /// Where the rows lie in those bytes.
+    pub view: View,
 }
 
-impl<'a> Tensor<'a> {
-    /// Values of one row (the last axis).
+/// How the rows of a tensor lie in the stored one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// One after the other, nothing else beside them.
+    Whole,
+    /// Rows (of a vector: values) in blocks: row i is stored row `first + i / block · stride + i % block`.
+    Rows {
+        /// Stored row of row 0.
+        first: usize,
+        /// Neighboring rows.
+        block: usize,
+        /// Stored rows from block to block.
+        stride: usize,
+    },
+    /// Stored transposed, as `[n_in, n_stored]`: row i is column `first + i`. Plain floats only.
+    Columns {
+        /// Column of row 0.
+        first: usize,
+        /// Columns of the stored tensor.
+        n_stored: usize,
+    },
+}
+
+impl Tensor<'_> {
+    /// Values of one row (the last axis); a vector is a column of rows of one value.
     pub fn row_len(&self) -> usize {
-        self.shape.last().copied().unwrap_or(0)
+        match self.shape.as_slice() {
+            [.., _, n] => *n,
+            _ => 1,
+        }
     }
 
-    /// Rows: the product of all axes but the last.
+    /// Rows: the product of all axes but the last; the length of a vector.
     pub fn n_rows(&self) -> usize {
-        self.shape.iter().rev().skip(1).product()
+        match self.shape.as_slice() {
+            [rows @ .., _] if !rows.is_empty() => rows.iter().product(),
+            shape => shape.iter().product(),
+        }
     }
 
-    /// Bytes of one row, 0 ≤ `row` < `n_rows`.
-    pub fn row_bytes(&self, row: usize) -> &'a [u8] {
-        let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
-        &self.bytes[row * n_bytes..(row + 1) * n_bytes]
-    }
-
-    /// Writes one row as f32; `out` has `row_len` values. Rows may be done in parallel.
+    /// Writes one row as f32; 0 ≤ `row` < `n_rows`, `out` has `row_len` values. Rows may be done in
+    /// parallel.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        quant::dequantize_row(self.dtype, self.row_bytes(row), out);
+        let stored = match self.view {
+            View::Whole => row,
+            View::Rows {
+                first,
+                block,
+                stride,
+            } => first + row / block * stride + row % block,
+            View::Columns { first, n_stored } => {
+                let n_bytes = self.dtype.block_bytes();
+                for (j, x) in out.iter_mut().enumerate() {
+                    let at = (j * n_stored + first + row) * n_bytes;
+                    let bytes = &self.bytes[at..at + n_bytes];
+                    quant::dequantize_row(self.dtype, bytes, std::slice::from_mut(x));
+                }
+                return;
+            }
+        };
+        let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
+        let bytes = &self.bytes[stored * n_bytes..(stored + 1) * n_bytes];
+        quant::dequantize_row(self.dtype, bytes, out);
     }
 
     /// The whole tensor as f32, row-major, on the calling thread.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.row_len() * self.n_rows()];
-        quant::dequantize_row(self.dtype, self.bytes, &mut out);
+        if self.view == View::Whole {
+            quant::dequantize_row(self.dtype, self.bytes, &mut out);
+        } else {
+            for (i, row) in out.chunks_exact_mut(self.row_len()).enumerate() {
+                self.dequantize_row(i, row);
+            }
+        }
         out
     }
 }

@@ -8,7 +8,6 @@ use isogloss_record::{Encoded, Response, Usage};
 use super::core::{Core, State};
 use super::generate::Stops;
 use crate::arch::forward::Decoder;
-use crate::arch::kv::KvShape;
 use crate::arch::{ModelError, TensorSource, Weights};
 use crate::backend::{BackendError, RunSettings};
 use crate::checkpoint::Config;
@@ -65,12 +64,7 @@ impl Network {
             .isa
             .filter(|isa| Isa::available().contains(isa))
             .unwrap_or_else(Isa::detect);
-        let decoder = Decoder {
-            kv: KvShape::new(config),
-            config: config.clone(),
-            weights,
-            isa,
-        };
+        let decoder = Decoder::new(config.clone(), weights, isa);
         let state = Mutex::new(State::new(&decoder));
         let core = Core {
             decoder,

@@ -82,10 +82,11 @@ fn cell(decoder: &Decoder, normed: &Rows, c: usize) -> Vec<Cell> {
     LOGITS.with_borrow_mut(|logits| {
         gemm_panels(isa, normed, w, panels, logits);
         logits
-            .chunks_exact(stride)
+            .chunks_exact_mut(stride)
             .take(normed.n_rows())
             .map(|row| {
-                let row = &row[..width];
+                let row = &mut row[..width];
+                decoder.finish_logits(row);
                 let max = max(isa, row);
                 let argmax = row.iter().position(|x| *x == max).unwrap_or(0);
                 Cell {
@@ -122,7 +123,9 @@ pub(super) fn logprob(decoder: &Decoder, normed: &[f32], head: &Head, token: u32
     let logit = if token == head.argmax {
         head.max
     } else {
-        decoder.weights.output.dot(normed, token as usize)
+        let mut logit = [decoder.weights.output.dot(normed, token as usize)];
+        decoder.finish_logits(&mut logit);
+        logit[0]
     };
     (f64::from(logit) - head.log_sum) as f32
 }
@@ -136,5 +139,6 @@ pub(super) fn logits(decoder: &Decoder, hidden: &[f32]) -> Vec<f32> {
     x.row_mut(0).copy_from_slice(hidden);
     let _ = decoder.norm(&x, &decoder.weights.final_norm, &mut normed);
     crate::kernel::gemm(decoder.isa, &normed, &decoder.weights.output, &mut out);
+    decoder.finish_logits(out.row_mut(0));
     out.row(0).to_vec()
 }

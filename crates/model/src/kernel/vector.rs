@@ -127,6 +127,38 @@ by_isa! {
 }
 
 by_isa! {
+    /// Layer norm of `x` into `out`: `(x − mean) / √(variance + ε) · weight (+ bias)`; an empty
+    /// bias is none. Returns Σ(x − mean)², which is finite exactly when the row is (and its squares
+    /// do not overflow).
+    pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) -> f32 {
+        let n = x.len() as f32;
+        let mean = lane_sum(x, |x, sum| x + sum) / n;
+        let sum = lane_sum(x, |x, sum| (x - mean).mul_add(x - mean, sum));
+        let scale = 1.0 / (sum / n + eps).sqrt();
+        for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+            *out = (x - mean) * scale * w;
+        }
+        for (out, b) in out.iter_mut().zip(bias) {
+            *out += b;
+        }
+        sum
+    }
+}
+
+by_isa! {
+    /// Layer norm without bias in place.
+    pub(crate) fn layer_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
+        let n = x.len() as f32;
+        let mean = lane_sum(x, |x, sum| x + sum) / n;
+        let sum = lane_sum(x, |x, sum| (x - mean).mul_add(x - mean, sum));
+        let scale = 1.0 / (sum / n + eps).sqrt();
+        for (x, w) in x.iter_mut().zip(weight) {
+            *x = (*x - mean) * scale * w;
+        }
+    }
+}
+
+by_isa! {
     /// `x += y`.
     pub(crate) fn add(x: &mut [f32], y: &[f32]) {
         for (x, y) in x.iter_mut().zip(y) {
@@ -150,6 +182,99 @@ by_isa! {
         for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
             let inner = 1.595_769 * g * (0.044_715 * g).mul_add(*g, 1.0);
             *out = g / (1.0 + exp(-inner)) * u;
+        }
+    }
+}
+
+/// `tanh x`, absolute error below 4e-7.
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "must be compiled into each version of its callers"
+)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
+/// `Φ(x)`, the normal distribution's function, absolute error below 2e-7.
+///
+/// Source: Abramowitz & Stegun 1964, 7.1.26, for erf: Φ(x) = (1 + erf(x / √2)) / 2.
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "must be compiled into each version of its callers"
+)]
+pub(crate) fn normal_cdf(x: f32) -> f32 {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / 0.327_591_1_f32.mul_add(z, 1.0);
+    let p = 1.061_405_4_f32.mul_add(t, -1.453_152);
+    let p = p.mul_add(t, 1.421_413_7);
+    let p = p.mul_add(t, -0.284_496_73);
+    let p = p.mul_add(t, 0.254_829_6);
+    let tail = 0.5 * p * t * exp(-z * z);
+    if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+by_isa! {
+    /// `x = x · σ(x)`.
+    pub(crate) fn silu(x: &mut [f32]) {
+        for x in x {
+            *x /= 1.0 + exp(-*x);
+        }
+    }
+}
+
+by_isa! {
+    /// `x = gelu(x)` in its tanh form.
+    pub(crate) fn gelu_tanh(x: &mut [f32]) {
+        for x in x {
+            let inner = 1.595_769 * *x * (0.044_715 * *x).mul_add(*x, 1.0);
+            *x /= 1.0 + exp(-inner);
+        }
+    }
+}
+
+by_isa! {
+    /// `x = x · Φ(x)`.
+    pub(crate) fn gelu(x: &mut [f32]) {
+        for x in x {
+            *x *= normal_cdf(*x);
+        }
+    }
+}
+
+by_isa! {
+    /// `out = g · Φ(g) · u`.
+    pub(crate) fn exact_gelu_gate(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
+            *out = g * normal_cdf(*g) * u;
+        }
+    }
+}
+
+by_isa! {
+    /// `x = cap · tanh(x / cap)`.
+    pub(crate) fn soft_cap(x: &mut [f32], cap: f32) {
+        for x in x {
+            *x = cap * tanh(*x / cap);
+        }
+    }
+}
+
+by_isa! {
+    /// `x[i] += slope · (first + i)`: what ALiBi adds to the scores of neighboring positions.
+    pub(crate) fn add_slope(x: &mut [f32], slope: f32, first: f32) {
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = slope.mul_add(first + i as f32, *x);
+        }
+    }
+}
+
+by_isa! {
+    /// `x = x · factor`.
+    pub(crate) fn multiply(x: &mut [f32], factor: f32) {
+        for x in x {
+            *x *= factor;
         }
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use isogloss_model::checkpoint::write::{self, GgufWriter};
 use isogloss_model::checkpoint::{
-    Activation, Checkpoint, CheckpointError, Config, Dtype, Family, RopePairing, RopeScaling,
+    Activation, Checkpoint, CheckpointError, Config, Dtype, Family, HeadNorm, NormKind, Positions,
+    Residual, RopePairing, RopeScaling,
 };
 use isogloss_record::Explain;
 use isogloss_testkit::model_path;
@@ -51,20 +52,34 @@ fn both_formats_give_the_same_model() {
         d_ff: 64,
         vocab_size: VOCAB,
         context_length: 128,
+        norm: NormKind::Rms,
+        norm_bias: false,
         norm_eps: 1e-5,
         norm_offset: 0.0,
+        positions: Positions::Rotary,
+        d_rotary: 8,
         rope_theta: 10_000.0,
         rope_scaling: RopeScaling::None,
+        rope_magnitude: 1.0,
         rope_theta_local: None,
         rope_pairing: RopePairing::Halves,
         sliding_window: None,
         sliding_layers: Vec::new(),
         attention_scale: 1.0 / 8.0_f32.sqrt(),
+        attention_softcap: None,
         embedding_scale: 1.0,
+        embedding_norm: false,
         qkv_bias: false,
-        qk_norm: false,
+        out_bias: false,
+        ff_bias: false,
+        head_norm: HeadNorm::None,
+        pre_norms: true,
         post_norms: false,
+        residual: Residual::Sequential,
         activation: Activation::Silu,
+        gated: true,
+        logit_scale: 1.0,
+        logit_softcap: None,
         tied_embeddings: true,
         bos_id: Some(1),
         eos_ids: vec![2, 3],
@@ -178,29 +193,36 @@ fn settings_are_read_in_old_and_new_spellings() {
         assert_eq!(scaling, RopeScaling::Linear { factor: 2.5 });
     }
     let config = with(json!({"architectures": ["MistralForCausalLM"], "sliding_window": null}));
-    assert_eq!(open_folder(&config).unwrap().config.family, Family::Llama);
+    let mistral = open_folder(&config).unwrap().config;
+    assert_eq!(
+        (mistral.family, mistral.sliding_window),
+        (Family::Mistral, None)
+    );
+    // Without the setting, the class's own default.
+    let config = with(json!({"architectures": ["MistralForCausalLM"]}));
+    let mistral = open_folder(&config).unwrap().config;
+    assert_eq!(mistral.sliding_window, Some(4096));
 }
 
 #[test]
 fn what_is_not_computed_is_refused_by_name() {
     for (changes, want) in [
         (
-            json!({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}),
-            "rotary scaling `yarn`",
+            json!({"rope_scaling": {"rope_type": "proportional", "factor": 4.0}}),
+            "rotary scaling `proportional`",
         ),
-        (json!({"attention_bias": true}), "`attention_bias`"),
-        (json!({"hidden_act": "gelu"}), "the activation `gelu`"),
+        (json!({"hidden_act": "relu2"}), "the activation `relu2`"),
+        (
+            json!({"use_bidirectional_attention": true}),
+            "`use_bidirectional_attention`",
+        ),
         (
             json!({"quantization_config": {"bits": 4}}),
             "quantized weights",
         ),
         (
-            json!({"architectures": ["MistralForCausalLM"], "sliding_window": 4096}),
-            "attention window",
-        ),
-        (
-            json!({"final_logit_softcapping": 30.0}),
-            "`final_logit_softcapping`",
+            json!({"architectures": ["GPT2LMHeadModel"], "scale_attn_weights": false}),
+            "`scale_attn_weights: false`",
         ),
     ] {
         let error = open_folder(&with(changes)).unwrap_err();

@@ -4,6 +4,7 @@
 
 mod checkpoints;
 mod engine;
+mod families;
 mod files;
 mod hostile;
 mod quantization;

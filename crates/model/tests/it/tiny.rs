@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use isogloss_model::TensorSource;
 use isogloss_model::checkpoint::{
-    Activation, Config, Dtype, Family, RopePairing, RopeScaling, Tensor,
+    Activation, Config, Dtype, Family, HeadNorm, NormKind, Positions, Residual, RopePairing,
+    RopeScaling, Tensor, View,
 };
 use isogloss_record::Seed;
 use rand_chacha::rand_core::Rng;
@@ -25,66 +26,175 @@ impl TensorSource for Tiny {
             shape: shape.clone(),
             dtype: Dtype::F32,
             bytes: &self.bytes[name],
+            view: View::Whole,
         })
     }
 }
 
 /// Odd sizes on purpose: no panel, lane or tile is full.
 pub(crate) fn config(family: Family) -> Config {
-    let gemma = family == Family::Gemma3;
-    Config {
+    let llama = Config {
         family,
         n_layers: 3,
         d_model: 40,
         n_heads: 6,
-        n_kv_heads: if gemma { 1 } else { 2 },
-        d_head: if gemma { 10 } else { 8 },
+        n_kv_heads: 2,
+        d_head: 8,
         d_ff: 52,
         vocab_size: 1_100,
         context_length: 200,
+        norm: NormKind::Rms,
+        norm_bias: false,
         norm_eps: 1e-5,
-        norm_offset: if gemma { 1.0 } else { 0.0 },
+        norm_offset: 0.0,
+        positions: Positions::Rotary,
+        d_rotary: 8,
         rope_theta: 10_000.0,
-        rope_scaling: match family {
-            Family::Llama => RopeScaling::Llama3 {
+        rope_scaling: RopeScaling::None,
+        rope_magnitude: 1.0,
+        rope_theta_local: None,
+        rope_pairing: RopePairing::Halves,
+        sliding_window: None,
+        sliding_layers: Vec::new(),
+        attention_scale: 0.4,
+        attention_softcap: None,
+        embedding_scale: 1.0,
+        embedding_norm: false,
+        qkv_bias: false,
+        out_bias: false,
+        ff_bias: false,
+        head_norm: HeadNorm::None,
+        pre_norms: true,
+        post_norms: false,
+        residual: Residual::Sequential,
+        activation: Activation::Silu,
+        gated: true,
+        logit_scale: 1.0,
+        logit_softcap: None,
+        tied_embeddings: true,
+        bos_id: Some(0),
+        eos_ids: Vec::new(),
+    };
+    let layer_norms = Config {
+        norm: NormKind::Layer,
+        norm_bias: true,
+        n_kv_heads: 6,
+        qkv_bias: true,
+        out_bias: true,
+        ff_bias: true,
+        gated: false,
+        activation: Activation::GeluTanh,
+        ..llama.clone()
+    };
+    let gemma = Config {
+        n_kv_heads: 1,
+        d_head: 10,
+        d_rotary: 10,
+        norm_offset: 1.0,
+        sliding_window: Some(7),
+        sliding_layers: vec![true, false, true],
+        embedding_scale: 40.0_f32.sqrt(),
+        post_norms: true,
+        activation: Activation::GeluTanh,
+        ..llama.clone()
+    };
+    match family {
+        Family::Llama => Config {
+            rope_scaling: RopeScaling::Llama3 {
                 factor: 8.0,
                 low_freq_factor: 1.0,
                 high_freq_factor: 4.0,
                 original_context_length: 64,
             },
-            Family::Gemma3 => RopeScaling::Linear { factor: 8.0 },
-            Family::Qwen2 | Family::Qwen3 => RopeScaling::None,
+            rope_pairing: RopePairing::Neighbors,
+            ..llama
         },
-        rope_theta_local: gemma.then_some(100.0),
-        rope_pairing: if family == Family::Llama {
-            RopePairing::Neighbors
-        } else {
-            RopePairing::Halves
+        Family::Mistral => Config {
+            sliding_window: Some(9),
+            sliding_layers: vec![true; 3],
+            ..llama
         },
-        sliding_window: gemma.then_some(7),
-        sliding_layers: if gemma {
-            vec![true, false, true]
-        } else {
-            Vec::new()
+        Family::Qwen2 => Config {
+            qkv_bias: true,
+            tied_embeddings: false,
+            ..llama
         },
-        attention_scale: 0.4,
-        embedding_scale: if gemma { 40.0_f32.sqrt() } else { 1.0 },
-        qkv_bias: family == Family::Qwen2,
-        qk_norm: matches!(family, Family::Qwen3 | Family::Gemma3),
-        post_norms: gemma,
-        activation: if gemma {
-            Activation::GeluTanh
-        } else {
-            Activation::Silu
+        Family::Qwen3 => Config {
+            head_norm: HeadNorm::Shared,
+            ..llama
         },
-        tied_embeddings: family != Family::Qwen2,
-        bos_id: Some(0),
-        eos_ids: Vec::new(),
+        Family::Gemma2 => Config {
+            attention_softcap: Some(3.0),
+            logit_softcap: Some(5.0),
+            ..gemma
+        },
+        Family::Gemma3 => Config {
+            head_norm: HeadNorm::Shared,
+            rope_scaling: RopeScaling::Linear { factor: 8.0 },
+            rope_theta_local: Some(100.0),
+            ..gemma
+        },
+        Family::Phi3 => Config {
+            d_rotary: 6,
+            rope_scaling: RopeScaling::Factors(vec![1.0, 1.5, 4.0]),
+            rope_magnitude: 1.2,
+            ..llama
+        },
+        Family::Olmo2 => Config {
+            head_norm: HeadNorm::Whole,
+            pre_norms: false,
+            post_norms: true,
+            rope_scaling: RopeScaling::Yarn {
+                factor: 4.0,
+                beta_fast: 32.0,
+                beta_slow: 1.0,
+                truncate: true,
+                original_context_length: 50,
+            },
+            rope_magnitude: 1.1,
+            ..llama
+        },
+        Family::Cohere => Config {
+            norm: NormKind::Layer,
+            head_norm: HeadNorm::Own,
+            residual: Residual::Parallel,
+            logit_scale: 0.5,
+            rope_pairing: RopePairing::Neighbors,
+            ..llama
+        },
+        Family::Gpt2 => Config {
+            positions: Positions::Learned,
+            ..layer_norms
+        },
+        Family::GptNeoX => Config {
+            d_rotary: 2,
+            residual: Residual::ParallelTwoNorms,
+            activation: Activation::Gelu,
+            tied_embeddings: false,
+            ..layer_norms
+        },
+        Family::Bloom => Config {
+            positions: Positions::Alibi,
+            embedding_norm: true,
+            ..layer_norms
+        },
     }
 }
 
-pub(crate) const FAMILIES: [Family; 4] =
-    [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma3];
+pub(crate) const FAMILIES: [Family; 12] = [
+    Family::Llama,
+    Family::Mistral,
+    Family::Qwen2,
+    Family::Qwen3,
+    Family::Gemma2,
+    Family::Gemma3,
+    Family::Phi3,
+    Family::Olmo2,
+    Family::Cohere,
+    Family::Gpt2,
+    Family::GptNeoX,
+    Family::Bloom,
+];
 
 impl Tiny {
     pub(crate) fn new(family: Family, seed: u64) -> Self {
@@ -92,41 +202,70 @@ impl Tiny {
     }
 
     pub(crate) fn with_config(c: Config, seed: u64) -> Self {
-        let mut shapes: Vec<(String, Vec<usize>)> = vec![
-            (
-                "model.embed_tokens.weight".into(),
-                vec![c.vocab_size, c.d_model],
-            ),
-            ("model.norm.weight".into(), vec![c.d_model]),
-        ];
+        let d = c.d_model;
+        let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
+        let mut add = |name: String, shape: Vec<usize>| shapes.push((name, shape));
+        add("model.embed_tokens.weight".into(), vec![c.vocab_size, d]);
+        if c.positions == Positions::Learned {
+            add(
+                "model.embed_positions.weight".into(),
+                vec![c.context_length, d],
+            );
+        }
         if !c.tied_embeddings {
-            shapes.push(("lm_head.weight".into(), vec![c.vocab_size, c.d_model]));
+            add("lm_head.weight".into(), vec![c.vocab_size, d]);
+        }
+        let mut norms = vec!["model.norm".to_owned()];
+        if c.embedding_norm {
+            norms.push("model.embed_layernorm".into());
         }
         let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
         for layer in 0..c.n_layers {
-            let mut add = |name: &str, shape: &[usize]| {
-                shapes.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
-            };
-            add("input_layernorm.weight", &[c.d_model]);
-            add("post_attention_layernorm.weight", &[c.d_model]);
-            for (part, n) in [("q", n_q), ("k", n_kv), ("v", n_kv)] {
-                add(&format!("self_attn.{part}_proj.weight"), &[n, c.d_model]);
-                if c.qkv_bias {
-                    add(&format!("self_attn.{part}_proj.bias"), &[n]);
-                }
+            let name = |part: &str| format!("model.layers.{layer}.{part}");
+            if c.pre_norms {
+                norms.push(name("input_layernorm"));
             }
-            if c.qk_norm {
-                add("self_attn.q_norm.weight", &[c.d_head]);
-                add("self_attn.k_norm.weight", &[c.d_head]);
+            if c.post_norms || c.residual != Residual::Parallel {
+                norms.push(name("post_attention_layernorm"));
             }
             if c.post_norms {
-                add("pre_feedforward_layernorm.weight", &[c.d_model]);
-                add("post_feedforward_layernorm.weight", &[c.d_model]);
+                norms.push(name("post_feedforward_layernorm"));
+                if c.pre_norms {
+                    norms.push(name("pre_feedforward_layernorm"));
+                }
             }
-            add("self_attn.o_proj.weight", &[c.d_model, n_q]);
-            add("mlp.gate_proj.weight", &[c.d_ff, c.d_model]);
-            add("mlp.up_proj.weight", &[c.d_ff, c.d_model]);
-            add("mlp.down_proj.weight", &[c.d_model, c.d_ff]);
+            for (part, n, n_in, bias) in [
+                ("self_attn.q_proj", n_q, d, c.qkv_bias),
+                ("self_attn.k_proj", n_kv, d, c.qkv_bias),
+                ("self_attn.v_proj", n_kv, d, c.qkv_bias),
+                ("self_attn.o_proj", d, n_q, c.out_bias),
+                ("mlp.gate_proj", c.d_ff, d, c.ff_bias),
+                ("mlp.up_proj", c.d_ff, d, c.ff_bias),
+                ("mlp.down_proj", d, c.d_ff, c.ff_bias),
+            ] {
+                if part == "mlp.gate_proj" && !c.gated {
+                    continue;
+                }
+                add(name(&format!("{part}.weight")), vec![n, n_in]);
+                if bias {
+                    add(name(&format!("{part}.bias")), vec![n]);
+                }
+            }
+            for (part, n_heads) in [("q_norm", c.n_heads), ("k_norm", c.n_kv_heads)] {
+                let part = name(&format!("self_attn.{part}.weight"));
+                match c.head_norm {
+                    HeadNorm::None => {}
+                    HeadNorm::Shared => add(part, vec![c.d_head]),
+                    HeadNorm::Own => add(part, vec![n_heads, c.d_head]),
+                    HeadNorm::Whole => add(part, vec![n_heads * c.d_head]),
+                }
+            }
+        }
+        for name in norms {
+            add(format!("{name}.weight"), vec![d]);
+            if c.norm_bias {
+                add(format!("{name}.bias"), vec![d]);
+            }
         }
         let offset = c.norm_offset;
         let tensors = shapes.into_iter().map(|(name, shape)| {
