@@ -144,4 +144,5 @@ def main():
     (HERE / "families.json").write_text(lines + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

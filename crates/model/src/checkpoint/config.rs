@@ -242,6 +242,89 @@ impl Family {
 }
 
 impl Config {
+    /// What all models of a family share; sizes are 0, settings what the family's class assumes.
+    pub(crate) fn of_family(family: Family) -> Self {
+        use Family::{
+            Bloom, Cohere, Gemma2, Gemma3, Gpt2, GptNeoX, Llama, Mistral, Olmo2, Phi3, Qwen2, Qwen3,
+        };
+        let has_layer_norm = matches!(family, Cohere | Gpt2 | GptNeoX | Bloom);
+        let is_plain = matches!(family, Gpt2 | GptNeoX | Bloom);
+        let is_gemma = matches!(family, Gemma2 | Gemma3);
+        Self {
+            family,
+            n_layers: 0,
+            d_model: 0,
+            n_heads: 0,
+            n_kv_heads: 0,
+            d_head: 0,
+            d_ff: 0,
+            vocab_size: 0,
+            context_length: 0,
+            norm: if has_layer_norm {
+                NormKind::Layer
+            } else {
+                NormKind::Rms
+            },
+            norm_bias: is_plain,
+            norm_eps: match family {
+                _ if has_layer_norm || matches!(family, Phi3 | Olmo2) => 1e-5,
+                _ => 1e-6,
+            },
+            norm_offset: 0.0,
+            positions: match family {
+                Gpt2 => Positions::Learned,
+                Bloom => Positions::Alibi,
+                Llama | Mistral | Qwen2 | Qwen3 | Gemma2 | Gemma3 | Phi3 | Olmo2 | Cohere
+                | GptNeoX => Positions::Rotary,
+            },
+            d_rotary: 0,
+            rope_theta: match family {
+                Gemma3 => 1_000_000.0,
+                Cohere => 500_000.0,
+                _ => 10_000.0,
+            },
+            rope_scaling: RopeScaling::None,
+            rope_magnitude: 1.0,
+            rope_theta_local: (family == Gemma3).then_some(10_000.0),
+            rope_pairing: match family {
+                Cohere => RopePairing::Neighbors,
+                _ => RopePairing::Halves,
+            },
+            sliding_window: None,
+            sliding_layers: Vec::new(),
+            attention_scale: 0.0,
+            attention_softcap: (family == Gemma2).then_some(50.0),
+            embedding_scale: 1.0,
+            embedding_norm: family == Bloom,
+            qkv_bias: is_plain || family == Qwen2,
+            out_bias: is_plain,
+            ff_bias: is_plain,
+            head_norm: match family {
+                Qwen3 | Gemma3 => HeadNorm::Shared,
+                Olmo2 => HeadNorm::Whole,
+                _ => HeadNorm::None,
+            },
+            pre_norms: family != Olmo2,
+            post_norms: is_gemma || family == Olmo2,
+            residual: match family {
+                Cohere => Residual::Parallel,
+                GptNeoX => Residual::ParallelTwoNorms,
+                _ => Residual::Sequential,
+            },
+            activation: match family {
+                Gemma2 | Gemma3 | Gpt2 | Bloom => Activation::GeluTanh,
+                GptNeoX => Activation::Gelu,
+                _ => Activation::Silu,
+            },
+            gated: !is_plain,
+            logit_scale: if family == Cohere { 0.0625 } else { 1.0 },
+            logit_softcap: (family == Gemma2).then_some(30.0),
+            tied_embeddings: is_gemma || matches!(family, Cohere | Gpt2 | Bloom),
+            bos_id: None,
+            eos_ids: Vec::new(),
+        }
+    }
+
     /// Sizes that fit each other; both formats are checked by it.
     pub(crate) fn check(&self, path: &Path) -> Result<(), CheckpointError> {
         let setting = |key: &str, expected: String, found: usize| CheckpointError::Setting {

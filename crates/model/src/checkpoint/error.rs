@@ -8,10 +8,11 @@ use isogloss_record::files::FileError;
 /// Architectures that the engine knows, as they are spelled in `config.json` and in GGUF.
 pub const KNOWN_ARCHITECTURES: &str = "Llama (`LlamaForCausalLM`, `llama`), Mistral \
      (`MistralForCausalLM`, `llama`), Qwen 2 (`Qwen2ForCausalLM`, `qwen2`), Qwen 3 \
-     (`Qwen3ForCausalLM`, `qwen3`), Gemma 2 (`Gemma2ForCausalLM`), Gemma 3 (`Gemma3ForCausalLM`, \
-     `Gemma3ForConditionalGeneration`, `gemma3`), Phi-3 (`Phi3ForCausalLM`), OLMo 2 \
-     (`Olmo2ForCausalLM`), Cohere (`CohereForCausalLM`), GPT-2 (`GPT2LMHeadModel`), GPT-NeoX \
-     (`GPTNeoXForCausalLM`), BLOOM (`BloomForCausalLM`)";
+     (`Qwen3ForCausalLM`, `qwen3`), Gemma 2 (`Gemma2ForCausalLM`, `gemma2`), Gemma 3 \
+     (`Gemma3ForCausalLM`, `Gemma3ForConditionalGeneration`, `gemma3`), Phi-3 \
+     (`Phi3ForCausalLM`, `phi3`), OLMo 2 (`Olmo2ForCausalLM`, `olmo2`), Cohere \
+     (`CohereForCausalLM`, `command-r`), GPT-2 (`GPT2LMHeadModel`, `gpt2`), GPT-NeoX \
+     (`GPTNeoXForCausalLM`, `gptneox`), BLOOM (`BloomForCausalLM`, `bloom`)";
 
 /// Why a model file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -35,15 +35,33 @@ enum Part {
     },
 }
 
-/// Gives every stored tensor its canonical names.
+/// Gives every tensor of a Hugging Face folder its canonical names.
 pub(crate) fn arrange(
     path: &Path,
     config: &Config,
     stored: BTreeMap<String, Entry>,
 ) -> Result<BTreeMap<String, Entry>, CheckpointError> {
+    rename(path, stored, |name| parts(config, name))
+}
+
+/// The same for a GGUF file, whose names are already those of [`super::layout::hf_name`]: there,
+/// fused projections lie one below the other in every family.
+pub(crate) fn split_fused(
+    path: &Path,
+    config: &Config,
+    stored: BTreeMap<String, Entry>,
+) -> Result<BTreeMap<String, Entry>, CheckpointError> {
+    rename(path, stored, |name| fused_rows(config, name))
+}
+
+fn rename(
+    path: &Path,
+    stored: BTreeMap<String, Entry>,
+    parts: impl Fn(&str) -> Vec<(String, Part)>,
+) -> Result<BTreeMap<String, Entry>, CheckpointError> {
     let mut tensors = BTreeMap::new();
     for (name, entry) in stored {
-        for (canonical, part) in parts(config, &name) {
+        for (canonical, part) in parts(&name) {
             let entry = cut(path, &name, &entry, part)?;
             if tensors.insert(canonical, entry).is_some() {
                 return Err(CheckpointError::Damaged {
@@ -62,7 +80,7 @@ pub(crate) fn arrange(
 /// (the layout refuses that).
 fn parts(c: &Config, name: &str) -> Vec<(String, Part)> {
     match c.family {
-        Family::Phi3 => phi3(c, name),
+        Family::Phi3 => fused_rows(c, name),
         Family::Gpt2 => gpt2(c, name),
         Family::GptNeoX => gpt_neox(c, name),
         Family::Bloom => bloom(c, name),
@@ -70,8 +88,8 @@ fn parts(c: &Config, name: &str) -> Vec<(String, Part)> {
     }
 }
 
-/// Queries, keys and values one below the other; gates above ups.
-fn phi3(c: &Config, name: &str) -> Vec<(String, Part)> {
+/// Phi-3: queries, keys and values one below the other; gates above ups.
+fn fused_rows(c: &Config, name: &str) -> Vec<(String, Part)> {
     let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
     if let Some((block, kind)) = name.split_once("self_attn.qkv_proj.") {
         let rows = [

@@ -7,13 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::config::{
-    Activation, Config, Family, HeadNorm, NormKind, Positions, Residual, RopePairing, RopeScaling,
-};
+use super::config::{Config, Family, HeadNorm, NormKind, Residual, RopePairing, RopeScaling};
 use super::gguf::{self, Gguf, TensorInfo, Value};
 use super::mapped::MappedFile;
 use super::tensor::View;
-use super::{Checkpoint, CheckpointError, Entry, commonest_dtype, layout, quant};
+use super::{Checkpoint, CheckpointError, Entry, commonest_dtype, family, layout, quant};
 
 /// Opens a GGUF file. Shapes are not yet compared with the settings.
 pub(crate) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
@@ -28,10 +26,11 @@ pub(crate) fn of_file(file: MappedFile) -> Result<Checkpoint, CheckpointError> {
         values: &gguf.metadata,
     };
     let config = config(&metadata, &gguf, file.bytes())?;
-    let mut tensors = BTreeMap::new();
+    let mut stored = BTreeMap::new();
     for tensor in &gguf.tensors {
-        if tensor.name == "rope_freqs.weight" {
-            continue; // part of the settings
+        // Part of the settings.
+        if tensor.name.starts_with("rope_freqs.") || tensor.name.starts_with("rope_factors_") {
+            continue;
         }
         let name = layout::hf_name(&tensor.name, config.family).ok_or_else(|| {
             CheckpointError::UnexpectedTensor {
@@ -46,8 +45,9 @@ pub(crate) fn of_file(file: MappedFile) -> Result<Checkpoint, CheckpointError> {
             shape: tensor.shape.clone(),
             view: View::Whole,
         };
-        tensors.insert(name, entry);
+        stored.insert(name, entry);
     }
+    let tensors = family::split_fused(path, &config, stored)?;
     let license = match gguf.metadata.get("general.license") {
         Some(Value::String(license)) => Some(license.clone()),
         _ => None,
@@ -72,7 +72,14 @@ fn config(metadata: &Metadata<'_>, gguf: &Gguf, bytes: &[u8]) -> Result<Config, 
         "llama" => Family::Llama,
         "qwen2" => Family::Qwen2,
         "qwen3" => Family::Qwen3,
+        "gemma2" => Family::Gemma2,
         "gemma3" => Family::Gemma3,
+        "phi3" => Family::Phi3,
+        "olmo2" => Family::Olmo2,
+        "command-r" => Family::Cohere,
+        "gpt2" => Family::Gpt2,
+        "gptneox" => Family::GptNeoX,
+        "bloom" => Family::Bloom,
         _ => {
             return Err(CheckpointError::Architecture {
                 path: metadata.path.to_owned(),
@@ -96,14 +103,6 @@ fn config(metadata: &Metadata<'_>, gguf: &Gguf, bytes: &[u8]) -> Result<Config, 
         Some(d_head) => d_head,
         None => d_model / n_heads,
     };
-    if let Some(n) = metadata.optional_size(&key("rope.dimension_count"))?
-        && n != d_head
-    {
-        return Err(CheckpointError::Unsupported {
-            path: metadata.path.to_owned(),
-            what: format!("rotation of {n} of {d_head} dimensions of a head"),
-        });
-    }
     let n_layers = metadata.size(&key("block_count"))?;
     if n_layers > gguf.tensors.len() {
         let expected = format!("at most {}, the number of tensors", gguf.tensors.len());
@@ -115,8 +114,19 @@ fn config(metadata: &Metadata<'_>, gguf: &Gguf, bytes: &[u8]) -> Result<Config, 
     }
     let vocab_size = vocab_size(metadata, gguf)?;
     let sliding = sliding(metadata, family, n_layers, &key)?;
+    let context_length = metadata.size(&key("context_length"))?;
+    let rope = rope(metadata, gguf, bytes, &key, context_length)?;
+    let of_family = Config::of_family(family);
+    let has = |name: &str| gguf.tensors.iter().any(|tensor| tensor.name == name);
+    let norm_eps = match of_family.norm {
+        NormKind::Rms => "attention.layer_norm_rms_epsilon",
+        NormKind::Layer => "attention.layer_norm_epsilon",
+    };
+    let soft_cap = |name: &str, default: Option<f32>| {
+        let stated = metadata.optional_float(&key(name))?;
+        Ok::<_, CheckpointError>(stated.map(|cap| cap as f32).or(default))
+    };
     let config = Config {
-        family,
         n_layers,
         d_model,
         n_heads,
@@ -124,59 +134,54 @@ fn config(metadata: &Metadata<'_>, gguf: &Gguf, bytes: &[u8]) -> Result<Config, 
         d_head,
         d_ff: metadata.size(&key("feed_forward_length"))?,
         vocab_size,
-        context_length: metadata.size(&key("context_length"))?,
-        norm: NormKind::Rms,
-        norm_bias: false,
-        norm_eps: metadata.float(&key("attention.layer_norm_rms_epsilon"))? as f32,
-        norm_offset: 0.0,
-        positions: Positions::Rotary,
-        d_rotary: d_head,
+        context_length: rope.context_length,
+        norm_eps: metadata.float(&key(norm_eps))? as f32,
+        d_rotary: metadata
+            .optional_size(&key("rope.dimension_count"))?
+            .unwrap_or(d_head),
+        // What llama.cpp takes where the file says nothing, whatever the family.
         rope_theta: metadata
             .optional_float(&key("rope.freq_base"))?
             .unwrap_or(10_000.0),
-        rope_scaling: rope_scaling(metadata, gguf, bytes, &key)?,
-        rope_magnitude: 1.0,
-        rope_theta_local: match family {
-            Family::Gemma3 => Some(
-                metadata
-                    .optional_float(&key("rope.freq_base_swa"))?
-                    .unwrap_or(10_000.0),
-            ),
-            _ => None,
+        rope_scaling: rope.scaling,
+        rope_magnitude: rope.magnitude,
+        rope_theta_local: match of_family.rope_theta_local {
+            None => None,
+            default => metadata
+                .optional_float(&key("rope.freq_base_swa"))?
+                .or(default),
         },
         rope_pairing: match family {
             Family::Llama => RopePairing::Neighbors,
-            _ => RopePairing::Halves,
+            _ => of_family.rope_pairing,
         },
         sliding_window: sliding.0,
         sliding_layers: sliding.1,
         attention_scale: attention_scale(family, n_layers, d_model, n_heads, d_head),
-        attention_softcap: None,
+        attention_softcap: soft_cap("attn_logit_softcapping", of_family.attention_softcap)?,
         embedding_scale: match family {
-            Family::Gemma3 => (d_model as f32).sqrt(),
+            Family::Gemma2 | Family::Gemma3 => (d_model as f32).sqrt(),
             _ => 1.0,
         },
-        embedding_norm: false,
-        qkv_bias: gguf.tensors.iter().any(|t| t.name == "blk.0.attn_q.bias"),
-        out_bias: false,
-        ff_bias: false,
+        qkv_bias: has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias"),
+        out_bias: has("blk.0.attn_output.bias"),
+        ff_bias: has("blk.0.ffn_up.bias"),
         head_norm: match family {
-            Family::Qwen3 | Family::Gemma3 => HeadNorm::Shared,
-            _ => HeadNorm::None,
+            Family::Cohere if has("blk.0.attn_q_norm.weight") => HeadNorm::Own,
+            _ => of_family.head_norm,
         },
-        pre_norms: true,
-        post_norms: family == Family::Gemma3,
-        residual: Residual::Sequential,
-        activation: match family {
-            Family::Gemma3 => Activation::GeluTanh,
-            _ => Activation::Silu,
+        residual: match metadata.bool(&key("use_parallel_residual"))? {
+            Some(false) if family == Family::GptNeoX => Residual::Sequential,
+            _ => of_family.residual,
         },
-        gated: true,
-        logit_scale: 1.0,
-        logit_softcap: None,
-        tied_embeddings: !gguf.tensors.iter().any(|t| t.name == "output.weight"),
+        logit_scale: metadata
+            .optional_float(&key("logit_scale"))?
+            .map_or(of_family.logit_scale, |scale| scale as f32),
+        logit_softcap: soft_cap("final_logit_softcapping", of_family.logit_softcap)?,
+        tied_embeddings: !has("output.weight"),
         bos_id: metadata.token_id("tokenizer.ggml.bos_token_id", vocab_size)?,
         eos_ids: eos_ids(metadata, vocab_size)?,
+        ..of_family
     };
     config.check(metadata.path)?;
     Ok(config)
@@ -200,21 +205,23 @@ fn sliding(
     key: &impl Fn(&str) -> String,
 ) -> Result<(Option<usize>, Vec<bool>), CheckpointError> {
     let window = metadata.optional_size(&key("attention.sliding_window"))?;
+    let pattern_key = key("attention.sliding_window_pattern");
     match (family, window) {
-        (Family::Gemma3, Some(window)) => {
-            let pattern_key = key("attention.sliding_window_pattern");
+        (Family::Gemma2 | Family::Gemma3, Some(window)) => {
             let layers = match metadata.values.get(&pattern_key) {
                 Some(Value::Bools(layers)) if layers.len() == n_layers => layers.clone(),
                 _ => {
-                    let period = metadata.optional_size(&pattern_key)?.unwrap_or(6);
+                    let default = if family == Family::Gemma2 { 2 } else { 6 };
+                    let period = metadata.optional_size(&pattern_key)?.unwrap_or(default);
                     sliding_pattern(n_layers, period)
                 }
             };
             Ok((Some(window), layers))
         }
-        (Family::Gemma3, None) => {
+        (Family::Gemma2 | Family::Gemma3, None) => {
             Err(metadata.missing(&key("attention.sliding_window"), "a window"))
         }
+        (Family::Llama | Family::Phi3, Some(window)) => Ok((Some(window), vec![true; n_layers])),
         (_, Some(window)) => Err(CheckpointError::Unsupported {
             path: metadata.path.to_owned(),
             what: format!("an attention window of {window} in this family"),
@@ -228,8 +235,8 @@ pub(crate) fn sliding_pattern(n_layers: usize, period: usize) -> Vec<bool> {
     (1..=n_layers).map(|n| !n.is_multiple_of(period)).collect()
 }
 
-/// 1 / √d_head, but Gemma 3 27B (the one with 62 blocks) divides by √(d_model / n_heads).
-/// Source: llama.cpp, `llama-model.cpp`, `LLM_ARCH_GEMMA3`.
+/// 1 / √d_head, but the 27B models of Gemma 2 and 3 (46 and 62 blocks) divide by
+/// √(d_model / n_heads). Source: llama.cpp, `llama-model.cpp`, `LLM_ARCH_GEMMA2`, `LLM_ARCH_GEMMA3`.
 fn attention_scale(
     family: Family,
     n_layers: usize,
@@ -238,24 +245,49 @@ fn attention_scale(
     d_head: usize,
 ) -> f32 {
     let d = match (family, n_layers) {
-        (Family::Gemma3, 62) => d_model / n_heads,
+        (Family::Gemma2, 46) | (Family::Gemma3, 62) => d_model / n_heads,
         _ => d_head,
     };
     (1.0 / (d as f64).sqrt()) as f32
 }
 
-fn rope_scaling(
+/// How rotary frequencies are stretched, and up to which length that holds.
+struct Rope {
+    scaling: RopeScaling,
+    magnitude: f32,
+    context_length: usize,
+}
+
+fn rope(
     metadata: &Metadata<'_>,
     gguf: &Gguf,
     bytes: &[u8],
     key: &impl Fn(&str) -> String,
-) -> Result<RopeScaling, CheckpointError> {
-    let is_factors = |tensor: &&TensorInfo| tensor.name == "rope_freqs.weight";
-    if let Some(tensor) = gguf.tensors.iter().find(is_factors) {
-        let n_values = tensor.shape.iter().product();
-        let mut factors = vec![0.0; n_values];
+    context_length: usize,
+) -> Result<Rope, CheckpointError> {
+    let plain = |scaling| Rope {
+        scaling,
+        magnitude: 1.0,
+        context_length,
+    };
+    let factors = |name: &str| {
+        let tensor: &TensorInfo = gguf.tensors.iter().find(|tensor| tensor.name == name)?;
+        let mut factors = vec![0.0; tensor.shape.iter().product()];
         quant::dequantize_row(tensor.dtype, &bytes[tensor.range.clone()], &mut factors);
-        return Ok(RopeScaling::Factors(factors));
+        Some(RopeScaling::Factors(factors))
+    };
+    if let Some(scaling) = factors("rope_freqs.weight") {
+        return Ok(plain(scaling));
+    }
+    let original = metadata.optional_size(&key("rope.scaling.original_context_length"))?;
+    // LongRoPE: which factors hold depends on the length of the text; see `hf_rope`.
+    if let Some(scaling) = factors("rope_factors_short.weight") {
+        let magnitude = metadata.optional_float(&key("rope.scaling.attn_factor"))?;
+        return Ok(Rope {
+            scaling,
+            magnitude: magnitude.unwrap_or(1.0) as f32,
+            context_length: original.map_or(context_length, |n| n.min(context_length)),
+        });
     }
     let kind = match metadata.values.get(&key("rope.scaling.type")) {
         None => "none",
@@ -263,10 +295,24 @@ fn rope_scaling(
         Some(value) => return Err(metadata.wrong(&key("rope.scaling.type"), "a name", value)),
     };
     match kind {
-        "none" => Ok(RopeScaling::None),
+        "none" => Ok(plain(RopeScaling::None)),
         "linear" => {
             let factor = metadata.float(&key("rope.scaling.factor"))?;
-            Ok(RopeScaling::Linear { factor })
+            Ok(plain(RopeScaling::Linear { factor }))
+        }
+        "yarn" => {
+            let factor = metadata.float(&key("rope.scaling.factor"))?;
+            let scaling = RopeScaling::Yarn {
+                factor,
+                beta_fast: 32.0,
+                beta_slow: 1.0,
+                truncate: true,
+                original_context_length: original.unwrap_or(context_length),
+            };
+            Ok(Rope {
+                magnitude: (1.0 + 0.1 * factor.max(1.0).ln()) as f32,
+                ..plain(scaling)
+            })
         }
         _ => Err(CheckpointError::Unsupported {
             path: metadata.path.to_owned(),

@@ -12,9 +12,7 @@ use std::path::Path;
 use isogloss_record::files;
 use serde_json::Value;
 
-use super::config::{
-    Activation, Config, Family, HeadNorm, NormKind, Positions, Residual, RopePairing,
-};
+use super::config::{Activation, Config, Family, HeadNorm, Residual};
 use super::gguf_config::sliding_pattern;
 use super::hf_rope::rope;
 use super::mapped::MappedFile;
@@ -148,6 +146,7 @@ pub(crate) fn parse(
     };
     refuse_what_is_not_computed(&settings, &top)?;
 
+    let of_family = Config::of_family(family);
     // A multimodal Gemma stores only what differs from the class's defaults.
     let default = |value: usize| (family == Family::Gemma3).then_some(value);
     let size = |keys: &[&str], default| settings.size(settings.spelling(keys), default);
@@ -177,18 +176,12 @@ pub(crate) fn parse(
             _ => default(131_072),
         },
     )?;
-    let rope = rope(&settings, family, d_head, context_length)?;
+    let rope = rope(&settings, &of_family, d_head, context_length)?;
     let is_gemma = matches!(family, Family::Gemma2 | Family::Gemma3);
-    let norm = match family {
-        Family::Cohere | Family::Gpt2 | Family::GptNeoX | Family::Bloom => NormKind::Layer,
-        _ => NormKind::Rms,
-    };
-    let has_all_biases = matches!(family, Family::Gpt2 | Family::Bloom);
     let attention_bias = settings
         .bool("attention_bias")?
-        .unwrap_or(has_all_biases || family == Family::GptNeoX);
+        .unwrap_or(of_family.qkv_bias && family != Family::Qwen2);
     let config = Config {
-        family,
         n_layers,
         d_model,
         n_heads,
@@ -203,30 +196,16 @@ pub(crate) fn parse(
         )?,
         vocab_size,
         context_length: rope.context_length,
-        norm,
-        norm_bias: norm == NormKind::Layer && family != Family::Cohere,
         norm_eps: settings.float(
             settings.spelling(&["layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps"]),
-            Some(match (family, norm) {
-                (Family::Phi3 | Family::Olmo2, _) | (_, NormKind::Layer) => 1e-5,
-                _ => 1e-6,
-            }),
+            Some(f64::from(of_family.norm_eps)),
         )? as f32,
         norm_offset: if is_gemma { 1.0 } else { 0.0 },
-        positions: match family {
-            Family::Gpt2 => Positions::Learned,
-            Family::Bloom => Positions::Alibi,
-            _ => Positions::Rotary,
-        },
         d_rotary: rope.d_rotary,
         rope_theta: rope.theta,
         rope_scaling: rope.scaling,
         rope_magnitude: rope.magnitude,
         rope_theta_local: rope.theta_local,
-        rope_pairing: match family {
-            Family::Cohere => RopePairing::Neighbors,
-            _ => RopePairing::Halves,
-        },
         sliding_window,
         sliding_layers,
         attention_scale: (1.0
@@ -236,46 +215,51 @@ pub(crate) fn parse(
                 d_head as f64
             }
             .sqrt()) as f32,
-        attention_softcap: soft_cap(&settings, "attn_logit_softcapping", family, 50.0)?,
+        attention_softcap: soft_cap(
+            &settings,
+            "attn_logit_softcapping",
+            of_family.attention_softcap,
+        )?,
         embedding_scale: if is_gemma {
             (d_model as f32).sqrt()
         } else {
             1.0
         },
-        embedding_norm: family == Family::Bloom,
         qkv_bias: attention_bias || family == Family::Qwen2,
-        out_bias: attention_bias && family != Family::Qwen2,
-        ff_bias: has_all_biases
-            || family == Family::GptNeoX
-            || settings.bool("mlp_bias")?.unwrap_or(false),
+        out_bias: attention_bias,
+        ff_bias: settings.bool("mlp_bias")?.unwrap_or(of_family.ff_bias),
         head_norm: match family {
-            Family::Qwen3 | Family::Gemma3 => HeadNorm::Shared,
-            Family::Olmo2 => HeadNorm::Whole,
             Family::Cohere if settings.bool("use_qk_norm")?.unwrap_or(false) => HeadNorm::Own,
-            _ => HeadNorm::None,
+            _ => of_family.head_norm,
         },
-        pre_norms: family != Family::Olmo2,
-        post_norms: is_gemma || family == Family::Olmo2,
-        residual: match family {
-            Family::Cohere => Residual::Parallel,
-            Family::GptNeoX if settings.bool("use_parallel_residual")?.unwrap_or(true) => {
-                Residual::ParallelTwoNorms
-            }
-            _ => Residual::Sequential,
+        residual: match settings.bool("use_parallel_residual")? {
+            Some(false) if family == Family::GptNeoX => Residual::Sequential,
+            _ => of_family.residual,
         },
-        activation: activation(&settings, family)?,
-        gated: !matches!(family, Family::Gpt2 | Family::GptNeoX | Family::Bloom),
+        activation: activation(&settings, of_family.activation)?,
         logit_scale: match family {
-            Family::Cohere => settings.float("logit_scale", Some(0.0625))? as f32,
+            Family::Cohere => {
+                let default = f64::from(of_family.logit_scale);
+                settings.float("logit_scale", Some(default))? as f32
+            }
             _ => 1.0,
         },
-        logit_softcap: soft_cap(&settings, "final_logit_softcapping", family, 30.0)?,
-        tied_embeddings: tied(&settings, &top, family)?,
+        logit_softcap: soft_cap(
+            &settings,
+            "final_logit_softcapping",
+            of_family.logit_softcap,
+        )?,
+        tied_embeddings: {
+            let key = "tie_word_embeddings";
+            let stated = settings.bool(key)?.or(top.bool(key)?);
+            stated.unwrap_or(of_family.tied_embeddings)
+        },
         bos_id: settings
             .token_ids("bos_token_id", vocab_size)?
             .first()
             .copied(),
         eos_ids: eos_ids(&settings, &top, generation, vocab_size)?,
+        ..of_family
     };
     config.check(path)?;
     Ok(config)
@@ -336,56 +320,31 @@ fn refuse_what_is_not_computed(
 }
 
 /// Non-linearity of the feed-forward layer, by the names that transformers gives it.
-fn activation(settings: &Settings<'_>, family: Family) -> Result<Activation, CheckpointError> {
+fn activation(settings: &Settings<'_>, default: Activation) -> Result<Activation, CheckpointError> {
     let key = settings.spelling(&["hidden_activation", "activation_function", "hidden_act"]);
-    let default = match family {
-        Family::Gemma2 | Family::Gemma3 | Family::Gpt2 => "gelu_pytorch_tanh",
-        Family::GptNeoX => "gelu",
-        Family::Bloom => return Ok(Activation::GeluTanh), // fixed; no setting
-        _ => "silu",
-    };
-    match settings
-        .json
-        .get(key)
-        .and_then(Value::as_str)
-        .unwrap_or(default)
-    {
-        "silu" | "swish" => Ok(Activation::Silu),
-        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
-        "gelu" => Ok(Activation::Gelu),
-        found => Err(CheckpointError::Unsupported {
+    match settings.json.get(key).and_then(Value::as_str) {
+        None => Ok(default),
+        Some("silu" | "swish") => Ok(Activation::Silu),
+        Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
+        Some("gelu") => Ok(Activation::Gelu),
+        Some(found) => Err(CheckpointError::Unsupported {
             path: settings.path.to_owned(),
             what: format!("the activation `{found}`"),
         }),
     }
 }
 
-/// A soft cap; only Gemma 2 has one unless the settings say so, and `null` is none.
+/// A soft cap; `null` is none.
 fn soft_cap(
     settings: &Settings<'_>,
     key: &str,
-    family: Family,
-    default: f64,
+    default: Option<f32>,
 ) -> Result<Option<f32>, CheckpointError> {
-    let default = (family == Family::Gemma2).then_some(default);
     match settings.json.get(key) {
         Some(Value::Null) => Ok(None),
-        None => Ok(default.map(|cap| cap as f32)),
+        None => Ok(default),
         Some(_) => Ok(Some(settings.float(key, None)? as f32)),
     }
-}
-
-fn tied(
-    settings: &Settings<'_>,
-    top: &Settings<'_>,
-    family: Family,
-) -> Result<bool, CheckpointError> {
-    let key = "tie_word_embeddings";
-    let stated = settings.bool(key)?.or(top.bool(key)?);
-    Ok(stated.unwrap_or(matches!(
-        family,
-        Family::Gemma2 | Family::Gemma3 | Family::Cohere | Family::Gpt2 | Family::Bloom
-    )))
 }
 
 /// End tokens of `generation_config.json`, which chat models complete, and of the settings.

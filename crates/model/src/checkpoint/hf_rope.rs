@@ -13,7 +13,7 @@
 use serde_json::Value;
 
 use super::CheckpointError;
-use super::config::{Family, RopeScaling};
+use super::config::{Config, Family, RopeScaling};
 use super::settings::Settings;
 
 /// What the settings say about rotation.
@@ -32,7 +32,7 @@ pub(crate) struct Rope {
 /// Reads them; `context_length` is what the settings promise.
 pub(crate) fn rope(
     settings: &Settings<'_>,
-    family: Family,
+    of_family: &Config,
     d_head: usize,
     context_length: usize,
 ) -> Result<Rope, CheckpointError> {
@@ -57,11 +57,7 @@ pub(crate) fn rope(
         json,
     });
     let theta = if full.is_null("rope_theta") {
-        let default = match family {
-            Family::Gemma3 => 1_000_000.0,
-            Family::Cohere => 500_000.0,
-            _ => 10_000.0,
-        };
+        let default = of_family.rope_theta;
         settings.float(
             settings.spelling(&["rotary_emb_base", "rope_theta"]),
             Some(default),
@@ -69,18 +65,18 @@ pub(crate) fn rope(
     } else {
         full.float("rope_theta", None)?
     };
-    let theta_local = match (family, of_kind("sliding_attention")) {
-        (Family::Gemma3, Some(json)) => {
+    let theta_local = match (of_family.rope_theta_local, of_kind("sliding_attention")) {
+        (None, _) => None,
+        (default, Some(json)) => {
             let local = Settings {
                 path: settings.path,
                 json,
             };
-            Some(local.float("rope_theta", Some(10_000.0))?)
+            Some(local.float("rope_theta", default)?)
         }
-        (Family::Gemma3, None) => Some(settings.float("rope_local_base_freq", Some(10_000.0))?),
-        _ => None,
+        (default, None) => Some(settings.float("rope_local_base_freq", default)?),
     };
-    let d_rotary = rotated(settings, &full, family, d_head)?;
+    let d_rotary = rotated(settings, &full, of_family.family, d_head)?;
     let mut rope = Rope {
         theta,
         theta_local,

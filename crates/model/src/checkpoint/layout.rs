@@ -106,7 +106,11 @@ pub(crate) fn expected(c: &Config) -> Vec<(String, Vec<usize>)> {
 pub(crate) fn hf_name(gguf_name: &str, family: Family) -> Option<String> {
     let name = match gguf_name {
         "token_embd.weight" => "model.embed_tokens.weight",
+        "token_embd_norm.weight" => "model.embed_layernorm.weight",
+        "token_embd_norm.bias" => "model.embed_layernorm.bias",
+        "position_embd.weight" => "model.embed_positions.weight",
         "output_norm.weight" => "model.norm.weight",
+        "output_norm.bias" => "model.norm.bias",
         "output.weight" => "lm_head.weight",
         _ => {
             let (layer, part) = gguf_name.strip_prefix("blk.")?.split_once('.')?;
@@ -119,23 +123,27 @@ pub(crate) fn hf_name(gguf_name: &str, family: Family) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// A part of a block. Gemma's norm before the feed-forward layer is `ffn_norm` in GGUF as the
-/// others' is, but has another name in Hugging Face layout.
+/// A part of a block. With norms behind the branches, `ffn_norm` has another name in Hugging Face
+/// layout than without.
 fn hf_part(gguf_part: &str, family: Family) -> Option<&'static str> {
-    Some(match (gguf_part, family) {
-        ("attn_norm", _) => "input_layernorm",
-        ("attn_q", _) => "self_attn.q_proj",
-        ("attn_k", _) => "self_attn.k_proj",
-        ("attn_v", _) => "self_attn.v_proj",
-        ("attn_output", _) => "self_attn.o_proj",
-        ("attn_q_norm", _) => "self_attn.q_norm",
-        ("attn_k_norm", _) => "self_attn.k_norm",
-        ("ffn_gate", _) => "mlp.gate_proj",
-        ("ffn_up", _) => "mlp.up_proj",
-        ("ffn_down", _) => "mlp.down_proj",
-        ("ffn_norm", Family::Gemma3) => "pre_feedforward_layernorm",
-        ("ffn_norm", _) | ("post_attention_norm", Family::Gemma3) => "post_attention_layernorm",
-        ("post_ffw_norm", Family::Gemma3) => "post_feedforward_layernorm",
+    let has_post_norms = matches!(family, Family::Gemma2 | Family::Gemma3 | Family::Olmo2);
+    Some(match gguf_part {
+        "attn_norm" => "input_layernorm",
+        "attn_q" => "self_attn.q_proj",
+        "attn_k" => "self_attn.k_proj",
+        "attn_v" => "self_attn.v_proj",
+        "attn_qkv" => "self_attn.qkv_proj",
+        "attn_output" => "self_attn.o_proj",
+        "attn_q_norm" => "self_attn.q_norm",
+        "attn_k_norm" => "self_attn.k_norm",
+        "ffn_gate" => "mlp.gate_proj",
+        "ffn_up" if family == Family::Phi3 => "mlp.gate_up_proj",
+        "ffn_up" => "mlp.up_proj",
+        "ffn_down" => "mlp.down_proj",
+        "ffn_norm" if has_post_norms => "pre_feedforward_layernorm",
+        "ffn_norm" => "post_attention_layernorm",
+        "post_attention_norm" if has_post_norms => "post_attention_layernorm",
+        "post_ffw_norm" if has_post_norms => "post_feedforward_layernorm",
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 //! (`golden/families`), logits at every position.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +10,7 @@ use isogloss_model::RunSettings;
 use isogloss_model::checkpoint::write::{OwnedTensor, safetensors};
 use isogloss_model::checkpoint::{Checkpoint, Dtype};
 use isogloss_model::engine::{EngineOptions, Network};
-use isogloss_record::{Encoded, Response};
+use isogloss_record::{Encoded, Response, files};
 use serde::Deserialize;
 
 /// Largest allowed difference of a log-probability, in nats.
@@ -107,10 +108,16 @@ fn log_softmax(logits: &[f64]) -> Vec<f64> {
     logits.iter().map(|l| l - total).collect()
 }
 
-/// Largest difference from the golden, and where.
-fn worst(case: &Case, found: &[Vec<f64>]) -> (f64, usize) {
+/// Largest difference of a log-probability from the golden logits, and where.
+fn compare(checkpoint: Checkpoint, ids: &[u32], logits: &[Vec<f64>]) -> (f64, usize) {
+    let config = checkpoint.config.clone();
+    let options = EngineOptions::default();
+    let network = Network::load(&config, Arc::new(checkpoint), "tiny", None, &options).unwrap();
+    let found = logprobs(&network, ids, config.vocab_size);
+    assert_eq!(found.len(), logits.len());
     let mut worst = (0.0, 0);
-    for (position, (want, found)) in case.logits.iter().zip(found).enumerate() {
+    for (position, (want, found)) in logits.iter().zip(&found).enumerate() {
+        assert_eq!(found.len(), want.len());
         for (want, found) in log_softmax(want).iter().zip(found) {
             let difference = (want - found).abs();
             if difference > worst.0 {
@@ -126,19 +133,42 @@ fn every_family_agrees_with_transformers() {
     let cases = goldens();
     assert_eq!(cases.len(), 23);
     for case in &cases {
-        let checkpoint = checkpoint(case);
-        let config = checkpoint.config.clone();
-        let options = EngineOptions::default();
-        let network = Network::load(&config, Arc::new(checkpoint), "tiny", None, &options).unwrap();
-        let found = logprobs(&network, &case.ids, config.vocab_size);
-        assert_eq!(found.len(), case.logits.len());
-        let (difference, position) = worst(case, &found);
+        let (difference, position) = compare(checkpoint(case), &case.ids, &case.logits);
         assert!(
             difference < TOLERANCE,
             "{}: {difference:.2e} nats at position {position}",
             case.name
         );
-        println!("{}: {difference:.2e} nats", case.name);
+    }
+}
+
+/// The same families as llama.cpp's converter writes them.
+#[test]
+fn every_family_agrees_with_transformers_in_gguf() {
+    #[derive(Deserialize)]
+    struct Goldens {
+        cases: Vec<GgufCase>,
+    }
+    #[derive(Deserialize)]
+    struct GgufCase {
+        name: String,
+        ids: Vec<u32>,
+        logits: Vec<Vec<f64>>,
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/families");
+    let json = include_str!("../../../../golden/families/gguf.json");
+    let cases = serde_json::from_str::<Goldens>(json).unwrap().cases;
+    assert_eq!(cases.len(), 11);
+    for case in cases {
+        let name = format!("{}.gguf.zst", case.name);
+        let compressed = files::read(&folder.join(&name)).unwrap();
+        let bytes = zstd::decode_all(&compressed[..]).unwrap();
+        let checkpoint = Checkpoint::of_gguf_bytes(&name, bytes).unwrap();
+        let (difference, position) = compare(checkpoint, &case.ids, &case.logits);
+        assert!(
+            difference < TOLERANCE,
+            "{name}: {difference:.2e} nats at position {position}"
+        );
     }
 }
 
@@ -171,17 +201,7 @@ fn a_turned_switch_is_seen() {
             .find(|case| case.name == name)
             .unwrap();
         case.config[key] = value;
-        let checkpoint = checkpoint(&case);
-        let config = checkpoint.config.clone();
-        let network = Network::load(
-            &config,
-            Arc::new(checkpoint),
-            "tiny",
-            None,
-            &EngineOptions::default(),
-        )
-        .unwrap();
-        let (difference, _) = worst(&case, &logprobs(&network, &case.ids, config.vocab_size));
+        let (difference, _) = compare(checkpoint(&case), &case.ids, &case.logits);
         assert!(difference > TOLERANCE, "{name}, {key}: {difference:.2e}");
     }
 }

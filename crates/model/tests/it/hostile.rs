@@ -185,10 +185,24 @@ fn hostile_gguf_tensors() {
         "tensor `output_norm.weight`: expected one entry, found two",
     );
     let mut gguf = llama_gguf(Dtype::F32);
-    gguf.tensor("blk.0.attn_qkv.weight", &[32], Dtype::F32, vec![0; 128]);
+    gguf.tensor("blk.0.attn_rel_b.weight", &[32], Dtype::F32, vec![0; 128]);
     check_gguf(
         &gguf.to_bytes(),
-        "a tensor `blk.0.attn_qkv.weight`, which its architecture does not have",
+        "a tensor `blk.0.attn_rel_b.weight`, which its architecture does not have",
+    );
+    // Fused and apart at once; fused with too few rows.
+    let mut gguf = llama_gguf(Dtype::F32);
+    let fused = "blk.0.attn_qkv.weight";
+    gguf.tensor(fused, &[64, 32], Dtype::F32, vec![0; 64 * 32 * 4]);
+    check_gguf(
+        &gguf.to_bytes(),
+        "expected one spelling of a name, found two",
+    );
+    let mut gguf = llama_gguf(Dtype::F32);
+    gguf.tensor(fused, &[8, 32], Dtype::F32, vec![0; 8 * 32 * 4]);
+    check_gguf(
+        &gguf.to_bytes(),
+        "tensor `model.layers.0.self_attn.qkv_proj.weight` has shape [8, 32], the settings say [32, 32]",
     );
     let mut gguf = llama_gguf(Dtype::F32);
     gguf.tensor("rope_freqs.weight", &[4], Dtype::F32, vec![0; 16]);
