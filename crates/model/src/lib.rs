@@ -10,6 +10,7 @@ mod sample;
 pub mod scripted;
 pub mod template;
 pub mod tokenizer;
+pub mod train;
 
 pub use arch::{ModelError, TensorSource};
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};

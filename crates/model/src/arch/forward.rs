@@ -401,7 +401,7 @@ impl Decoder {
 
 /// Calls `f` on every row, on several threads where there is work for them.
 #[expect(unsafe_code, reason = "threads write disjoint rows")]
-fn each_row(rows: &mut Rows, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+pub(crate) fn each_row(rows: &mut Rows, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     let (n, stride, width) = (rows.n_rows(), rows.stride(), rows.width());
     let data = Disjoint::new(rows.padded_mut());
     parallel(n, (ROW_WORK / width.max(1)).max(1), |range| {

@@ -6,7 +6,7 @@
 //! All families are one block with switches (norms, biases, positions, gates, order of the
 //! branches): [`crate::checkpoint::Config`] says which, so a family costs no code of its own here.
 
-mod alibi;
+pub(crate) mod alibi;
 pub(crate) mod attention;
 pub(crate) mod forward;
 pub(crate) mod kv;

@@ -64,6 +64,24 @@ impl Rope {
 
     /// Rotates the first `d_rotary` values of a head in place to `position`.
     pub(crate) fn rotate(&self, head: &mut [f32], position: usize) {
+        self.turn(head, position, |(a, b), (cos, sin)| {
+            (a * cos - b * sin, b * cos + a * sin)
+        });
+    }
+
+    /// The transpose of [`Rope::rotate`]: from the gradient by the rotated head to that by the head.
+    pub(crate) fn rotate_back(&self, head: &mut [f32], position: usize) {
+        self.turn(head, position, |(a, b), (cos, sin)| {
+            (a * cos + b * sin, b * cos - a * sin)
+        });
+    }
+
+    fn turn(
+        &self,
+        head: &mut [f32],
+        position: usize,
+        turn: impl Fn((f32, f32), (f32, f32)) -> (f32, f32),
+    ) {
         let half = self.frequencies.len();
         let head = &mut head[..2 * half];
         let (cos, sin) = self.table[position * 2 * half..(position + 1) * 2 * half].split_at(half);
@@ -71,12 +89,12 @@ impl Rope {
             RopePairing::Halves => {
                 let (first, second) = head.split_at_mut(half);
                 for (((a, b), c), s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                    (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+                    (*a, *b) = turn((*a, *b), (*c, *s));
                 }
             }
             RopePairing::Neighbors => {
                 for ((pair, c), s) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
-                    (pair[0], pair[1]) = (pair[0] * c - pair[1] * s, pair[1] * c + pair[0] * s);
+                    (pair[0], pair[1]) = turn((pair[0], pair[1]), (*c, *s));
                 }
             }
         }
@@ -156,6 +174,29 @@ mod tests {
             (f[0] - 1.0).abs() < 1e-9 && (f[1] - 0.01).abs() < 1e-9,
             "{f:?}"
         );
+    }
+
+    /// For a linear map R and its transpose: (R x) · y = x · (Rᵀ y).
+    #[test]
+    fn rotating_back_is_the_transpose() {
+        for pairing in [RopePairing::Halves, RopePairing::Neighbors] {
+            let mut rope = Rope {
+                frequencies: frequencies(4, 100.0, &RopeScaling::None),
+                pairing,
+                magnitude: 1.3,
+                table: Vec::new(),
+            };
+            rope.extend_to(8);
+            // The last value does not rotate.
+            let (x, y) = ([0.3, -1.0, 0.7, 2.0, 5.0], [1.5, 0.2, -0.4, 1.0, -3.0]);
+            let (mut turned, mut back) = (x, y);
+            rope.rotate(&mut turned, 7);
+            rope.rotate_back(&mut back, 7);
+            let dot = |a: [f32; 5], b: [f32; 5]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            assert!((dot(turned, y) - dot(x, back)).abs() < 1e-5, "{pairing:?}");
+            assert!((dot(turned, y) - dot(x, y)).abs() > 0.1, "it turns");
+            assert_eq!((turned[4], back[4]), (5.0, -3.0));
+        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub use config::{
     Activation, Config, Family, HeadNorm, NormKind, Positions, Residual, RopePairing, RopeScaling,
 };
 pub use error::{CheckpointError, KNOWN_ARCHITECTURES};
+pub(crate) use layout::expected as expected_tensors;
 pub use tensor::{Dtype, Tensor, View};
 
 use mapped::MappedFile;

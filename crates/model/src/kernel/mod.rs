@@ -7,13 +7,17 @@
 //! *which* elements are computed side by side, never the order inside one.
 //!
 //! ```text
-//! gemm (packed weights) -> micro (tiles of 12 × 32)      vector (rows: norm, softmax, gates, exp)
+//! gemm (packed weights)      \
+//!                            micro (tiles of 12 × 32)   vector, gradient (rows: norm, softmax, gates, exp)
+//! product (changing weights) /
 //!            \______________________ parallel (thread split) ______________________/
 //! ```
 
 pub(crate) mod gemm;
+pub(crate) mod gradient;
 mod micro;
 mod parallel;
+pub(crate) mod product;
 mod rows;
 pub(crate) mod vector;
 

@@ -36,6 +36,7 @@ macro_rules! by_isa {
         }
     };
 }
+pub(crate) use by_isa;
 
 /// `eˣ`, relative error below 2e-7; 0 below −87.3, never infinite.
 ///
@@ -87,7 +88,7 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     clippy::inline_always,
     reason = "must be compiled into each version of its callers"
 )]
-fn lane_sum(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn lane_sum(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let chunks = row.chunks_exact(LANES);
     for (lane, x) in lanes.iter_mut().zip(chunks.remainder()) {
@@ -97,6 +98,27 @@ fn lane_sum(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     for chunk in chunks {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
             *lane = f(*x, *lane);
+        }
+    }
+    fold(lanes, |a, b| a + b)
+}
+
+/// Sum of `f(x, y)` over two rows of one length, in lanes as [`lane_sum`].
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "must be compiled into each version of its callers"
+)]
+pub(crate) fn lane_sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (x, y) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rests = x.remainder().iter().zip(y.remainder());
+    for (lane, (x, y)) in lanes.iter_mut().zip(rests) {
+        *lane = f(*x, *y, *lane);
+    }
+    for (x, y) in x.zip(y) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane = f(*x, *y, *lane);
         }
     }
     fold(lanes, |a, b| a + b)

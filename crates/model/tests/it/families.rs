@@ -22,22 +22,22 @@ struct Goldens {
 }
 
 #[derive(Deserialize)]
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     config: serde_json::Value,
-    tensors: BTreeMap<String, Stored>,
+    pub(crate) tensors: BTreeMap<String, Stored>,
     ids: Vec<u32>,
     logits: Vec<Vec<f64>>,
 }
 
 #[derive(Deserialize)]
-struct Stored {
-    shape: Vec<usize>,
+pub(crate) struct Stored {
+    pub(crate) shape: Vec<usize>,
     scale: f32,
     offset: f32,
 }
 
-fn goldens() -> Vec<Case> {
+pub(crate) fn goldens() -> Vec<Case> {
     let json = include_str!("../../../../golden/families/families.json");
     serde_json::from_str::<Goldens>(json).unwrap().cases
 }
@@ -59,7 +59,15 @@ fn values(name: &str, stored: &Stored) -> Vec<f32> {
         .collect()
 }
 
-fn checkpoint(case: &Case) -> Checkpoint {
+pub(crate) fn checkpoint(case: &Case) -> Checkpoint {
+    with_values(case, values)
+}
+
+/// The case's model with other values, as it is stored.
+pub(crate) fn with_values(
+    case: &Case,
+    mut values: impl FnMut(&str, &Stored) -> Vec<f32>,
+) -> Checkpoint {
     let tensors = case.tensors.iter().map(|(name, stored)| {
         let tensor = OwnedTensor {
             shape: stored.shape.clone(),

@@ -6,6 +6,7 @@ mod checkpoints;
 mod engine;
 mod families;
 mod files;
+mod gradients;
 mod hostile;
 mod quantization;
 mod real;

@@ -1,0 +1,342 @@
+//! Products with matrices that change from step to step: nothing is packed ahead.
+//!
+//! ```text
+//! y  = x · Wᵀ   [`times_transpose`]   panels of W are transposed as they are needed
+//! dx = dy · W   [`times`]             panels of W are copied
+//! dW = dyᵀ · x  [`outer`]             strips of dy are transposed, x is read where it lies
+//! ```
+//! Every element is one chain of fused multiply-adds over the summed index in order, as in
+//! [`super::gemm()`]: `y` has the same bits as there, and no result depends on the threads. With
+//! `resume` the chain goes on from what the output holds, which is how sums of products and
+//! accumulated gradients are made.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::gemm::row_blocks;
+use super::{Disjoint, Isa, NR, Rows, Tile, parallel, tile};
+
+/// Length of the summed index that is packed at once: a panel of 32 columns takes 64 KiB.
+const DEPTH: usize = 512;
+/// Rows of a weight's gradient that a thread computes together: their strip takes 200 KiB.
+const STRIP: usize = 96;
+/// Stride of a strip's rows: off the power of two, so that they do not share a cache set.
+const STRIP_STRIDE: usize = DEPTH + 16;
+
+thread_local! {
+    static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `out[i][j] = Σ_k x[i][k] · w[j][k]`.
+pub(crate) fn times_transpose(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows) {
+    assert_eq!(x.width(), w.width(), "inputs fit the weight");
+    out.set_rows(x.n_rows());
+    let n_out = w.n_rows();
+    by_panels(isa, x, n_out, out, false, |panel, depth, packed| {
+        let n = NR.min(n_out - panel * NR);
+        if n < NR {
+            packed.fill(0.0);
+        }
+        // Sixteen columns at a time: their part of the panel stays in the first cache.
+        let n_depth = depth.len();
+        for k in (0..n_depth).step_by(16) {
+            let end = (k + 16).min(n_depth);
+            for j in 0..n {
+                let row = &w.row(panel * NR + j)[depth.start + k..depth.start + end];
+                for (x, to) in row.iter().zip(packed[k * NR + j..].iter_mut().step_by(NR)) {
+                    *to = *x;
+                }
+            }
+        }
+    });
+}
+
+/// `out[i][j] (+)= Σ_k x[i][k] · w[k][j]`.
+pub(crate) fn times(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows, resume: bool) {
+    assert_eq!(x.width(), w.n_rows(), "gradients fit the weight");
+    if !resume {
+        out.set_rows(x.n_rows());
+    }
+    let (padded, stride) = (w.padded(), w.stride());
+    by_panels(isa, x, w.width(), out, resume, |panel, depth, packed| {
+        for (k, to) in depth.zip(packed.chunks_exact_mut(NR)) {
+            to.copy_from_slice(&padded[k * stride + panel * NR..][..NR]);
+        }
+    });
+}
+
+/// `out[i][j] (+)= Σ_r dy[r][i] · x[r][j]`: the gradient of a weight `[n_out, n_in]`.
+#[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
+pub(crate) fn outer(isa: Isa, dy: &Rows, x: &Rows, out: &mut Rows, resume: bool) {
+    assert_eq!(dy.n_rows(), x.n_rows(), "as many gradients as inputs");
+    let (n_out, n_panels, n_rows) = (dy.width(), x.width().div_ceil(NR), x.n_rows());
+    if !resume {
+        out.set_rows(n_out);
+    }
+    assert_eq!(
+        (out.n_rows(), out.width()),
+        (n_out, x.width()),
+        "the gradient has the weight's shape"
+    );
+    let (stride, dy_stride, x_stride) = (out.stride(), dy.stride(), x.stride());
+    let out = Disjoint::new(out.padded_mut());
+    parallel(n_out.div_ceil(STRIP), 1, |strips| {
+        PACKED.with_borrow_mut(|packed| {
+            packed.resize(packed.len().max(STRIP * STRIP_STRIDE), 0.0);
+            for strip in strips {
+                let first = strip * STRIP;
+                let n = STRIP.min(n_out - first);
+                for r in (0..n_rows).step_by(DEPTH) {
+                    let k = DEPTH.min(n_rows - r);
+                    transpose(
+                        &dy.padded()[r * dy_stride + first..],
+                        dy_stride,
+                        k,
+                        n,
+                        packed,
+                        STRIP_STRIDE,
+                    );
+                    for panel in 0..n_panels {
+                        let b = &x.padded()[r * x_stride + panel * NR..][..(k - 1) * x_stride + NR];
+                        for (row, rows) in row_blocks(n) {
+                            let a = &packed[row * STRIP_STRIDE..][..(rows - 1) * STRIP_STRIDE + k];
+                            let t = Tile {
+                                rows,
+                                k,
+                                a: a.as_ptr(),
+                                a_stride: STRIP_STRIDE,
+                                b: b.as_ptr(),
+                                b_stride: x_stride,
+                                c: out.pointer(
+                                    (first + row) * stride + panel * NR,
+                                    (rows - 1) * stride + NR,
+                                ),
+                                c_stride: stride,
+                                resume: resume || r > 0,
+                            };
+                            // SAFETY: `a` and `b` were sliced to the tile's size, `pointer`
+                            // checked the output; strips of one call are distinct, so no two
+                            // threads write the same rows.
+                            unsafe { tile(isa, &t) }
+                        }
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// `to[j][i] = from[i][j]` for `n_rows × n_columns` of `from`.
+pub(crate) fn transpose(
+    from: &[f32],
+    from_stride: usize,
+    n_rows: usize,
+    n_columns: usize,
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    for first in (0..n_rows).step_by(16) {
+        let end = (first + 16).min(n_rows);
+        for j in 0..n_columns {
+            let column = from[first * from_stride + j..].iter().step_by(from_stride);
+            for (x, to) in column.zip(&mut to[j * to_stride + first..j * to_stride + end]) {
+                *to = *x;
+            }
+        }
+    }
+}
+
+/// Columns of `out` in panels of 32; `pack(panel, depth, packed)` fills `[depth][32]`.
+#[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
+fn by_panels(
+    isa: Isa,
+    x: &Rows,
+    n_columns: usize,
+    out: &mut Rows,
+    resume: bool,
+    pack: impl Fn(usize, Range<usize>, &mut [f32]) + Sync,
+) {
+    assert_eq!(
+        (out.n_rows(), out.width()),
+        (x.n_rows(), n_columns),
+        "the product fits its buffer"
+    );
+    let (depth, n_rows) = (x.width(), x.n_rows());
+    let (stride, x_stride) = (out.stride(), x.stride());
+    let out = Disjoint::new(out.padded_mut());
+    parallel(n_columns.div_ceil(NR), 1, |panels| {
+        PACKED.with_borrow_mut(|packed| {
+            packed.resize(packed.len().max(DEPTH * NR), 0.0);
+            for panel in panels {
+                for first in (0..depth).step_by(DEPTH) {
+                    let k = DEPTH.min(depth - first);
+                    let b = &mut packed[..k * NR];
+                    pack(panel, first..first + k, b);
+                    for (row, rows) in row_blocks(n_rows) {
+                        let a = &x.padded()[row * x_stride + first..][..(rows - 1) * x_stride + k];
+                        let t = Tile {
+                            rows,
+                            k,
+                            a: a.as_ptr(),
+                            a_stride: x_stride,
+                            b: b.as_ptr(),
+                            b_stride: NR,
+                            c: out.pointer(row * stride + panel * NR, (rows - 1) * stride + NR),
+                            c_stride: stride,
+                            resume: resume || first > 0,
+                        };
+                        // SAFETY: `a` and `b` were sliced to the tile's size, `pointer` checked
+                        // the output; panels of one call are distinct, so no two threads write
+                        // the same columns.
+                        unsafe { tile(isa, &t) }
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// A small product on one thread, on plain buffers:
+/// `c[i][j] (+)= Σ_k a[i][k] · b[k][j]` for `n_rows × n_columns`; `b` and `c` must have room for
+/// whole groups of 32 columns.
+pub(crate) struct Small<'a> {
+    pub(crate) n_rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) n_columns: usize,
+    pub(crate) a: &'a [f32],
+    pub(crate) a_stride: usize,
+    pub(crate) b: &'a [f32],
+    pub(crate) b_stride: usize,
+    pub(crate) c: &'a mut [f32],
+    pub(crate) c_stride: usize,
+    pub(crate) resume: bool,
+}
+
+impl Small<'_> {
+    /// Computes it.
+    #[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
+    pub(crate) fn run(self, isa: Isa) {
+        if self.depth == 0 {
+            return;
+        }
+        for column in (0..self.n_columns).step_by(NR) {
+            let b = &self.b[column..][..(self.depth - 1) * self.b_stride + NR];
+            for (row, rows) in row_blocks(self.n_rows) {
+                let a = &self.a[row * self.a_stride..][..(rows - 1) * self.a_stride + self.depth];
+                let c =
+                    &mut self.c[row * self.c_stride + column..][..(rows - 1) * self.c_stride + NR];
+                let t = Tile {
+                    rows,
+                    k: self.depth,
+                    a: a.as_ptr(),
+                    a_stride: self.a_stride,
+                    b: b.as_ptr(),
+                    b_stride: self.b_stride,
+                    c: c.as_mut_ptr(),
+                    c_stride: self.c_stride,
+                    resume: self.resume,
+                };
+                // SAFETY: all three were sliced to the tile's size, and `c` is borrowed alone.
+                unsafe { tile(isa, &t) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows(seed: u32, n_rows: usize, width: usize) -> Rows {
+        let mut rows = Rows::new(width);
+        rows.set_rows(n_rows);
+        for i in 0..n_rows {
+            for (j, x) in rows.row_mut(i).iter_mut().enumerate() {
+                let mixed = (seed
+                    ^ (i as u32).wrapping_mul(0x9E37_79B9)
+                    ^ (j as u32).wrapping_mul(0x85EB_CA6B))
+                .wrapping_mul(0xC2B2_AE35);
+                *x = (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            }
+        }
+        rows
+    }
+
+    fn same(found: &Rows, want: impl Fn(usize, usize) -> f32) -> Result<(), TestCaseError> {
+        for i in 0..found.n_rows() {
+            for (j, x) in found.row(i).iter().enumerate() {
+                prop_assert_eq!(x.to_bits(), want(i, j).to_bits(), "row {}, column {}", i, j);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(m: usize, n: usize, k: usize, seed: u32) -> Result<(), TestCaseError> {
+        let chain = |k: usize, from: f32, a: &dyn Fn(usize) -> f32, b: &dyn Fn(usize) -> f32| {
+            (0..k).fold(from, |sum, l| a(l).mul_add(b(l), sum))
+        };
+        let (x, w, dy) = (
+            rows(seed, m, k),
+            rows(!seed, n, k),
+            rows(seed ^ 0x55AA, m, n),
+        );
+        for isa in Isa::available() {
+            let mut y = Rows::new(n);
+            times_transpose(isa, &x, &w, &mut y);
+            same(&y, |i, j| chain(k, 0.0, &|l| x.row(i)[l], &|l| w.row(j)[l]))?;
+
+            let mut dx = Rows::new(k);
+            times(isa, &dy, &w, &mut dx, false);
+            times(isa, &dy, &w, &mut dx, true);
+            same(&dx, |i, j| {
+                let once = |from| chain(n, from, &|l| dy.row(i)[l], &|l| w.row(l)[j]);
+                once(once(0.0))
+            })?;
+
+            let mut dw = Rows::new(k);
+            outer(isa, &dy, &x, &mut dw, false);
+            outer(isa, &dy, &x, &mut dw, true);
+            same(&dw, |i, j| {
+                let once = |from| chain(m, from, &|l| dy.row(l)[i], &|l| x.row(l)[j]);
+                once(once(0.0))
+            })?;
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Any shape, every instruction set: each element is the chain over the summed index, bit
+        /// for bit, and goes on from what is there when asked to.
+        #[test]
+        fn products_are_one_chain_for_each_element(m in 1..40_usize, n in 1..110_usize, k in 1..70_usize, seed: u32) {
+            check(m, n, k, seed)?;
+        }
+    }
+
+    /// Longer than what is packed at once, in each of the three sizes.
+    #[test]
+    fn long_sums_are_one_chain_too() {
+        for (m, n, k) in [(1_030, 5, 3), (5, 1_030, 3), (5, 3, 1_030)] {
+            check(m, n, k, 7).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_transposed_block_is_the_block() {
+        // [[1, 2, 3], [4, 5, 6]] in rows of 4 -> [[1, 4], [2, 5], [3, 6]] in rows of 2
+        let mut to = [0.0; 6];
+        transpose(
+            &[1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0],
+            4,
+            2,
+            3,
+            &mut to,
+            2,
+        );
+        assert_eq!(to, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+}

@@ -1,0 +1,438 @@
+//! Training: log-probabilities forward, gradients backward, weights updated in place; f32.
+//!
+//! ```text
+//! sequences -> Trainee::forward -> log-probability of every scored token
+//!           -> (an objective)   -> derivative of its loss by each of them
+//!           -> Trainee::backward -> gradients by tensor name -> Trainee::update (AdamW)
+//! ```
+//! The passes are written out, there is no tape: `block` goes down what it went up. A frozen
+//! tensor has no gradient buffer and costs no product, and backward stops below the lowest block
+//! that is trained. An objective never sees logits: whatever it is made of, its derivative by the
+//! log-probability of each token is all that backward needs.
+//!
+//! Every sum has one order: the same bytes for any number of threads, and whether blocks are kept
+//! or computed again ([`Keep`]).
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use isogloss_model::checkpoint::Checkpoint;
+//! use isogloss_model::train::{AdamW, Sequence, TrainOptions, Trainee};
+//!
+//! let checkpoint = Checkpoint::open("smollm2".as_ref())?;
+//! let is_trainable = |name: &str| name.contains("mlp");
+//! let options = TrainOptions::default();
+//! let mut trainee = Trainee::load(&checkpoint.config, &checkpoint, is_trainable, &options)?;
+//! let adamw = AdamW { learning_rate: 1e-4, ..AdamW::default() };
+//! let logprobs = trainee.forward(&[Sequence::whole(vec![1, 17, 4, 9])])?;
+//! // The loss is −mean log p: its derivative by each of the three is −1/3.
+//! let derivatives: Vec<_> = logprobs.iter().map(|l| vec![-1.0 / 3.0; l.len()]).collect();
+//! trainee.backward(&derivatives)?;
+//! trainee.update(&adamw);
+//! # Ok(())
+//! # }
+//! ```
+
+mod adamw;
+mod attention;
+mod batch;
+mod block;
+mod embedding;
+mod gradients;
+mod head;
+mod norm;
+mod parameters;
+mod pass;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use isogloss_record::Explain;
+
+pub use adamw::AdamW;
+pub use batch::Sequence;
+
+use crate::arch::{ModelError, Rope, TensorSource, alibi};
+use crate::checkpoint::{Config, Positions};
+use crate::kernel::{Isa, Rows};
+use adamw::Moments;
+use batch::Packed;
+use block::{Block, Kept, Scratch};
+use gradients::Gradients;
+use head::Head;
+use parameters::{Layout, Parameters};
+use pass::Pass;
+
+/// What forward keeps of each block for backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// All that backward reads: about `13 d_model + 3 d_ff` floats a token and block.
+    #[default]
+    All,
+    /// The block's input: `d_model` floats a token and block; the rest is computed a second time,
+    /// with the same bytes. Costs about a third more time.
+    BlockInputs,
+}
+
+/// How a trainee computes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TrainOptions {
+    /// Threads; `None`: one a processor. The result does not depend on it.
+    pub threads: Option<NonZeroUsize>,
+    /// Memory against time.
+    pub keep: Keep,
+    /// Instruction set; `None`: the best there is. The result does not depend on it.
+    pub isa: Option<Isa>,
+}
+
+/// Why training cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The weights do not fit.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The threads could not be started.
+    #[error("cannot start the threads of the trainer")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// No tensor is trainable.
+    #[error("none of the model's {n_tensors} tensors is to be trained")]
+    AllFrozen {
+        /// Tensors of the model.
+        n_tensors: usize,
+    },
+    /// A sequence cannot be computed.
+    #[error("sequence {index} of the batch: {what}")]
+    Sequence {
+        /// Its place in the batch, from 0.
+        index: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No token of a batch counts.
+    #[error("no token of the batch is scored: there is nothing to learn from")]
+    NothingScored,
+    /// Derivatives that do not belong to the last forward pass.
+    #[error("backward needs {expected}, found {found}")]
+    Derivatives {
+        /// What the last forward pass asks for.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A value that is infinite or not a number.
+    #[error("{what} is not finite")]
+    NotFinite {
+        /// Which value.
+        what: String,
+    },
+}
+
+impl Explain for TrainError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Model(_) => {
+                "the files may be damaged: fetch them again and compare their hashes".into()
+            }
+            Self::Threads(_) => "ask for fewer threads".into(),
+            Self::AllFrozen { .. } => {
+                "name tensors as Hugging Face's Llama does: `model.layers.0.mlp.up_proj.weight`"
+                    .into()
+            }
+            Self::Sequence { .. } | Self::NothingScored => {
+                "check how the training texts are cut and which of their tokens count".into()
+            }
+            Self::Derivatives { .. } => return None,
+            Self::NotFinite { .. } => {
+                "lower the learning rate, or leave out the text at fault".into()
+            }
+        })
+    }
+}
+
+/// A tensor's values or gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// As in the checkpoint, in Hugging Face layout.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub values: Vec<f32>,
+}
+
+/// Activations of the last forward pass, and buffers.
+struct State {
+    /// Embeddings before their norm.
+    raw: Rows,
+    /// Input of each block, and what comes out of the last.
+    xs: Vec<Rows>,
+    /// Of the first block that is trained and those behind it, from index 1; 0 serves all others.
+    kept: Vec<Kept>,
+    /// Output of a block that is computed a second time.
+    again: Rows,
+    scratch: Scratch,
+    head: Head,
+    dx: Rows,
+}
+
+/// A model whose weights change.
+pub struct Trainee {
+    config: Config,
+    parameters: Parameters,
+    layout: Layout,
+    gradients: Gradients,
+    moments: Moments,
+    /// First block that gradients must reach; 0 where the embedding is trained.
+    lowest: usize,
+    reaches_embedding: bool,
+    slopes: Vec<f32>,
+    global_rope: Rope,
+    local_rope: Rope,
+    isa: Isa,
+    keep: Keep,
+    pool: rayon::ThreadPool,
+    batch: Packed,
+    /// Whether a forward pass waits for its backward pass.
+    is_open: bool,
+    state: State,
+}
+
+impl Trainee {
+    /// Reads all weights as f32. `is_trainable` says by name (Hugging Face layout of Llama, as
+    /// [`crate::checkpoint::Checkpoint::tensor_names`] gives them) which are trained; where the
+    /// output layer is the embedding, that is one tensor and gets the gradients of both uses.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`], [`TrainError::Threads`], [`TrainError::AllFrozen`].
+    pub fn load(
+        config: &Config,
+        source: &dyn TensorSource,
+        is_trainable: impl Fn(&str) -> bool,
+        options: &TrainOptions,
+    ) -> Result<Self, TrainError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads.map_or(0, NonZeroUsize::get))
+            .thread_name(|i| format!("train-{i}"))
+            .build()?;
+        let parameters = pool.install(|| Parameters::load(config, source))?;
+        let layout = Layout::new(config, &parameters.names);
+        let trained = |prefix: &str| {
+            (parameters.names.iter()).any(|name| name.starts_with(prefix) && is_trainable(name))
+        };
+        if !trained("") {
+            return Err(TrainError::AllFrozen {
+                n_tensors: parameters.names.len(),
+            });
+        }
+        let reaches_embedding = trained("model.embed");
+        let lowest = (0..config.n_layers)
+            .find(|layer| reaches_embedding || trained(&format!("model.layers.{layer}.")))
+            .unwrap_or(config.n_layers);
+        let n_kept = match options.keep {
+            Keep::All => config.n_layers - lowest + 1,
+            Keep::BlockInputs => 1,
+        };
+        let d = || Rows::new(config.d_model);
+        let state = State {
+            raw: d(),
+            xs: (0..=config.n_layers).map(|_| d()).collect(),
+            kept: (0..n_kept).map(|_| Kept::new(config)).collect(),
+            again: d(),
+            scratch: Scratch::new(config),
+            head: Head::new(config),
+            dx: d(),
+        };
+        Ok(Self {
+            gradients: Gradients::new(&parameters, &is_trainable),
+            moments: Moments::default(),
+            parameters,
+            layout,
+            lowest,
+            reaches_embedding,
+            slopes: match config.positions {
+                Positions::Alibi => alibi::slopes(config.n_heads),
+                Positions::Rotary | Positions::Learned => Vec::new(),
+            },
+            global_rope: Rope::global(config),
+            local_rope: Rope::local(config),
+            isa: options
+                .isa
+                .filter(|isa| Isa::available().contains(isa))
+                .unwrap_or_else(Isa::detect),
+            keep: options.keep,
+            config: config.clone(),
+            pool,
+            batch: Packed::default(),
+            is_open: false,
+            state,
+        })
+    }
+
+    /// Log-probability of every scored token, in nats: one list a sequence, as long as its
+    /// `scored`. Each sequence sees itself only.
+    ///
+    /// # Errors
+    /// [`TrainError::Sequence`], [`TrainError::NothingScored`], [`TrainError::NotFinite`].
+    pub fn forward(&mut self, batch: &[Sequence]) -> Result<Vec<Vec<f64>>, TrainError> {
+        self.is_open = false;
+        self.batch = Packed::new(&self.config, batch)?;
+        let n_positions = self.batch.positions.iter().max().map_or(0, |p| p + 1);
+        self.global_rope.extend_to(n_positions);
+        self.local_rope.extend_to(n_positions);
+        let (n_layers, lowest, keep) = (self.config.n_layers, self.lowest, self.keep);
+        let (pass, state, _, pool) = self.parts();
+        let logprobs = pool.install(|| {
+            embedding::forward(&pass, &mut state.raw, &mut state.xs[0]);
+            for layer in 0..n_layers {
+                let (before, after) = state.xs.split_at_mut(layer + 1);
+                Block::new(&pass, layer).forward(
+                    &before[layer],
+                    &mut state.kept[kept_at(keep, lowest, layer)],
+                    &mut state.scratch,
+                    &mut after[0],
+                );
+            }
+            state.head.forward(&pass, &state.xs[n_layers])
+        });
+        if let Some(i) = logprobs.iter().position(|logprob| !logprob.is_finite()) {
+            return Err(TrainError::NotFinite {
+                what: format!("the log-probability of scored token {i} of the batch"),
+            });
+        }
+        self.is_open = true;
+        Ok(self.batch.split(&logprobs))
+    }
+
+    /// Adds to the gradients those of a loss whose derivative by each log-probability of the last
+    /// [`Trainee::forward`] is given, in the same shape. Once for each forward pass.
+    ///
+    /// # Errors
+    /// [`TrainError::Derivatives`], [`TrainError::NotFinite`].
+    pub fn backward(&mut self, derivatives: &[Vec<f64>]) -> Result<(), TrainError> {
+        let mismatch =
+            |expected: String, found: String| TrainError::Derivatives { expected, found };
+        if !std::mem::replace(&mut self.is_open, false) {
+            return Err(mismatch("a forward pass before it".into(), "none".into()));
+        }
+        let found: Vec<usize> = derivatives.iter().map(Vec::len).collect();
+        if found != self.batch.n_scored {
+            return Err(mismatch(
+                format!("{:?} derivatives by sequence", self.batch.n_scored),
+                format!("{found:?}"),
+            ));
+        }
+        let derivatives = derivatives.concat();
+        if let Some(i) = derivatives.iter().position(|d| !(*d as f32).is_finite()) {
+            return Err(TrainError::NotFinite {
+                what: format!("the derivative by the log-probability of scored token {i}"),
+            });
+        }
+        let (n_layers, lowest, keep) = (self.config.n_layers, self.lowest, self.keep);
+        let reaches_embedding = self.reaches_embedding;
+        let (pass, state, gradients, pool) = self.parts();
+        pool.install(|| {
+            let State {
+                raw,
+                xs,
+                kept,
+                again,
+                scratch,
+                head,
+                dx,
+            } = state;
+            head.backward(&pass, &derivatives, gradients, dx);
+            for layer in (lowest..n_layers).rev() {
+                let block = Block::new(&pass, layer);
+                let kept = &mut kept[kept_at(keep, lowest, layer)];
+                // The last block's are still there.
+                if keep == Keep::BlockInputs && layer + 1 < n_layers {
+                    block.forward(&xs[layer], kept, scratch, again);
+                }
+                block.backward(&xs[layer], kept, scratch, dx, gradients);
+            }
+            if reaches_embedding {
+                embedding::backward(&pass, raw, dx, gradients);
+            }
+        });
+        if self.gradient_norm().is_finite() {
+            Ok(())
+        } else {
+            Err(TrainError::NotFinite {
+                what: "a gradient".into(),
+            })
+        }
+    }
+
+    /// Starts new sums of gradients.
+    pub fn clear_gradients(&mut self) {
+        self.gradients.clear();
+    }
+
+    /// Length of the gradient over all trained tensors: √Σg²; 0 before a backward pass.
+    pub fn gradient_norm(&self) -> f64 {
+        self.pool.install(|| self.gradients.norm())
+    }
+
+    /// The gradient of every trained tensor since the last [`Trainee::clear_gradients`]; empty
+    /// before a backward pass.
+    pub fn gradients(&self) -> BTreeMap<String, Values> {
+        (0..self.parameters.names.len())
+            .filter_map(|id| {
+                let gradient = self.gradients.of(id)?;
+                Some((self.parameters.names[id].clone(), self.values(id, gradient)))
+            })
+            .collect()
+    }
+
+    /// The weights as they are now, all or only those that are trained.
+    pub fn weights(&self, only_trained: bool) -> BTreeMap<String, Values> {
+        (0..self.parameters.names.len())
+            .filter(|id| !only_trained || self.gradients.wants(*id))
+            .map(|id| {
+                let values = self.values(id, &self.parameters.values[id]);
+                (self.parameters.names[id].clone(), values)
+            })
+            .collect()
+    }
+
+    /// One step of the optimizer with the gradients so far, which are cleared.
+    pub fn update(&mut self, adamw: &AdamW) {
+        self.is_open = false;
+        let (isa, values, gradients) = (self.isa, &mut self.parameters.values, &self.gradients);
+        let moments = &mut self.moments;
+        self.pool
+            .install(|| moments.step(isa, adamw, values, gradients));
+        self.gradients.clear();
+    }
+
+    fn values(&self, id: usize, rows: &Rows) -> Values {
+        Values {
+            shape: self.parameters.shapes[id].clone(),
+            values: (0..rows.n_rows())
+                .flat_map(|i| rows.row(i))
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// What a pass reads, what it changes, and the threads.
+    fn parts(&mut self) -> (Pass<'_>, &mut State, &mut Gradients, &rayon::ThreadPool) {
+        let pass = Pass {
+            config: &self.config,
+            isa: self.isa,
+            layout: &self.layout,
+            values: &self.parameters.values,
+            global_rope: &self.global_rope,
+            local_rope: &self.local_rope,
+            slopes: &self.slopes,
+            batch: &self.batch,
+        };
+        (pass, &mut self.state, &mut self.gradients, &self.pool)
+    }
+}
+
+/// Index of what forward keeps of a block.
+fn kept_at(keep: Keep, lowest: usize, layer: usize) -> usize {
+    match keep {
+        Keep::All if layer >= lowest => layer - lowest + 1,
+        Keep::All | Keep::BlockInputs => 0,
+    }
+}

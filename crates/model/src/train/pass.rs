@@ -1,0 +1,73 @@
+//! What a forward or backward pass reads, and the projections that both are made of.
+
+use super::batch::Packed;
+use super::gradients::Gradients;
+use super::norm::Norm;
+use super::parameters::{Layout, LinearIds, NormIds};
+use crate::arch::Rope;
+use crate::arch::forward::each_row;
+use crate::checkpoint::Config;
+use crate::kernel::vector::{add, multiply, soft_cap};
+use crate::kernel::{Isa, Rows, product};
+
+/// Everything that stays as it is during a pass.
+pub(super) struct Pass<'a> {
+    pub(super) config: &'a Config,
+    pub(super) isa: Isa,
+    pub(super) layout: &'a Layout,
+    /// Weights by id.
+    pub(super) values: &'a [Rows],
+    pub(super) global_rope: &'a Rope,
+    pub(super) local_rope: &'a Rope,
+    /// ALiBi's slope of each head; empty for other positions.
+    pub(super) slopes: &'a [f32],
+    pub(super) batch: &'a Packed,
+}
+
+impl<'a> Pass<'a> {
+    /// A norm over the whole residual stream.
+    pub(super) fn norm(&self, ids: NormIds) -> Norm<'a> {
+        self.norm_of(ids, self.config.d_model)
+    }
+
+    /// A norm over each `segment` columns.
+    pub(super) fn norm_of(&self, ids: NormIds, segment: usize) -> Norm<'a> {
+        Norm::new(self.isa, self.config, self.values, ids, segment)
+    }
+
+    /// `y = x · Wᵀ + b`.
+    pub(super) fn project(&self, ids: LinearIds, x: &Rows, y: &mut Rows) {
+        product::times_transpose(self.isa, x, &self.values[ids.weight], y);
+        if let Some(bias) = ids.bias {
+            let bias = self.values[bias].row(0);
+            each_row(y, |_, y| add(self.isa, y, bias));
+        }
+    }
+
+    /// Gradients of a projection's weight and bias, and `dx (+)= dy · W`.
+    pub(super) fn project_backward(
+        &self,
+        ids: LinearIds,
+        x: &Rows,
+        dy: &Rows,
+        dx: &mut Rows,
+        resume: bool,
+        gradients: &mut Gradients,
+    ) {
+        gradients.add_outer(self.isa, ids.weight, dy, x);
+        if let Some(bias) = ids.bias {
+            gradients.add_columns(bias, dy.n_rows(), dy.width(), |r, j| dy.row(r)[j]);
+        }
+        product::times(self.isa, dy, &self.values[ids.weight], dx, resume);
+    }
+
+    /// What the family does to logits after the output layer.
+    pub(super) fn finish_logits(&self, logits: &mut [f32]) {
+        if self.config.logit_scale != 1.0 {
+            multiply(self.isa, logits, self.config.logit_scale);
+        }
+        if let Some(cap) = self.config.logit_softcap {
+            soft_cap(self.isa, logits, cap);
+        }
+    }
+}
