@@ -15,6 +15,7 @@ mod explain;
 pub mod files;
 mod fingerprint;
 mod lang;
+pub mod number;
 mod request;
 mod run;
 mod seed;

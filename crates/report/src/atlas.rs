@@ -7,11 +7,11 @@ use serde::Serialize;
 use crate::card::{ModelCard, model_cards};
 use crate::map;
 use crate::marks;
-use crate::number::{count, duration};
 use crate::page;
 use crate::run::ReportError;
 use crate::summary::settings_rows;
 use crate::view::{View, view};
+use isogloss_record::number::{count, duration};
 
 /// What an atlas shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

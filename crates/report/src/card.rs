@@ -3,7 +3,7 @@
 use isogloss_record::survey::SurveyResults;
 use serde::Serialize;
 
-use crate::number::count;
+use isogloss_record::number::count;
 
 /// Facts about the models for the last section.
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::measure::{Axis, Reading};
-use crate::number::decimal;
+use isogloss_record::number::decimal;
 
 /// Width and side margin of a cell; the margin leaves room for half a dot.
 const WIDTH: f64 = 108.0;

@@ -16,7 +16,6 @@ mod escape;
 mod map;
 mod marks;
 mod measure;
-mod number;
 mod order;
 mod page;
 mod place;

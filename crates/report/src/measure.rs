@@ -5,7 +5,7 @@ use isogloss_record::survey::{
     ChoiceResult, GainResult, LanguageResults, RegisterResults, SurveyResults,
 };
 
-use crate::number::{count, decimal, interval};
+use isogloss_record::number::{count, decimal, interval};
 
 /// A number that a survey may hold for a language, in reading order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

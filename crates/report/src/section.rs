@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::chart;
 use crate::marks;
 use crate::measure::{Measure, Reading, pooled};
-use crate::number::{decimal, interval, people};
 use crate::view::{Drawn, VerdictView, charts, home, verdict_view};
+use isogloss_record::number::{decimal, interval, people};
 
 #[derive(Serialize)]
 pub(crate) struct LanguageView {

@@ -7,9 +7,9 @@ use isogloss_record::survey::{ModelResults, SurveyResults, Verdict};
 use crate::escape;
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Measure, pooled};
-use crate::number::{count, decimal, interval};
 use crate::order::reading_order;
 use crate::table::Table;
+use isogloss_record::number::{count, decimal, interval};
 
 /// Languages per verdict.
 pub(crate) struct Counts<'a>(&'a ModelResults);

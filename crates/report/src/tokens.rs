@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::chart;
 use crate::escape;
 use crate::measure::{Axis, Reading};
-use crate::number::{count, decimal, interval};
 use crate::page;
 use crate::run::ReportError;
 use crate::table::Table;
+use isogloss_record::number::{count, decimal, interval};
 
 #[derive(Serialize)]
 struct Context<'a> {

@@ -12,10 +12,10 @@ use crate::chart;
 use crate::map::{self, Place};
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Axis, Measure, Reading, pooled};
-use crate::number::{decimal, interval};
 use crate::order::reading_order;
 use crate::section::{LanguageView, language_view};
 use crate::summary::{Counts, line_in_words};
+use isogloss_record::number::{decimal, interval};
 
 /// Names that a group of languages shows before "and 43 more".
 const MAX_NAMES: usize = 24;

@@ -95,10 +95,16 @@ impl Registry {
         self.languages.values()
     }
 
-    /// English name, or the code of a language that is not registered.
+    /// English name, with the script where the code holds one: "Mandarin Chinese (Simplified Han)";
+    /// the code of a language that is not registered.
     pub fn name(&self, lang: Lang) -> String {
-        self.language(lang)
-            .map_or_else(|| lang.to_string(), |language| language.name.clone())
+        let Some(language) = self.language(lang) else {
+            return lang.to_string();
+        };
+        match lang.script().and_then(script::facts) {
+            Some(script) => format!("{} ({})", language.name, script.name),
+            None => language.name.clone(),
+        }
     }
 
     /// The script that a language is written in: its own where it names one, else that of the
@@ -189,7 +195,7 @@ impl Registry {
         let language = self.language(lang)?;
         let unknown = || "Zzzz".parse().expect("a script code");
         Some(LanguageFacts {
-            name: language.name.clone(),
+            name: self.name(lang),
             endonym: language.endonym.clone(),
             tag: self.tag(lang),
             script: self.script(lang).unwrap_or_else(unknown),

@@ -121,6 +121,10 @@ fn a_code_has_its_script_only_where_needed() {
             "{written}"
         );
     }
+    let name = |code| registry().facts(lang(code), None).unwrap().name;
+    assert_eq!(name("cmn_Hans"), "Mandarin Chinese (Simplified Han)");
+    assert_eq!(name("srp_Latn"), "Serbian (Latin)");
+    assert_eq!(name("hau"), "Hausa");
     assert!(registry().is_same(lang("srp"), lang("srp_Cyrl")));
     assert!(!registry().is_same(lang("srp"), lang("srp_Latn")));
 }

@@ -30,7 +30,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             threads: None,
-            cache_bytes: 512 << 20,
+            cache_bytes: 256 << 20,
             isa: None,
             pool_after_norm: false,
         }

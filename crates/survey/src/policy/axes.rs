@@ -1,5 +1,6 @@
 //! The axes of a verdict, each with its reason: one clause with the numbers and their intervals.
 
+use isogloss_record::number::decimal;
 use isogloss_record::survey::{ChoiceResult, FidelityResult};
 
 use super::floor::{FloorStanding, floor_standing, is_at_chance, threshold_p_values};
@@ -81,16 +82,16 @@ pub(super) fn choice_axis(
                         interval(above.value, above.low, above.high)
                     )
                 });
-        let floor_kappa = result.floor.unwrap_or_default();
+        let floor_kappa = decimal(result.floor.unwrap_or_default(), 2);
         return if floor == FloorStanding::At {
             Axis::Fails(format!(
                 "{numbers}: no difference from what names alone give (copy floor κ \
-                 {floor_kappa:.2}{gain})"
+                 {floor_kappa}{gain})"
             ))
         } else {
             Axis::Open(format!(
                 "{numbers}: not told from what names alone give, nor is a difference ruled out \
-                 (copy floor κ {floor_kappa:.2}{gain})"
+                 (copy floor κ {floor_kappa}{gain})"
             ))
         };
     }
@@ -104,10 +105,10 @@ pub(super) fn choice_axis(
     }
     if above <= alpha / 2.0 {
         return Axis::Open(format!(
-            "{numbers}: above the line of {line:.2}, but not surely above its copy floor ({:.2}) and \
-             length baseline ({:.2})",
-            result.floor.unwrap_or_default(),
-            result.length_baseline.unwrap_or_default()
+            "{numbers}: above the line of {line:.2}, but not surely above its copy floor ({}) and \
+             length baseline ({})",
+            decimal(result.floor.unwrap_or_default(), 2),
+            decimal(result.length_baseline.unwrap_or_default(), 2)
         ));
     }
     Axis::Open(format!("{numbers}: straddles the line of {line:.2}"))
@@ -153,5 +154,6 @@ pub(super) fn numbers(value: f64, low: f64, high: f64, n: usize) -> String {
 }
 
 fn interval(value: f64, low: f64, high: f64) -> String {
-    format!("{value:.2} [{low:.2}, {high:.2}]")
+    let [value, low, high] = [value, low, high].map(|x| decimal(x, 2));
+    format!("{value} [{low}, {high}]")
 }

@@ -1,7 +1,8 @@
-//! How numbers are written for people: fixed digits, a true minus, no negative zero.
+//! How numbers are written for people, in reasons, tables and pages: fixed digits, a true minus, no
+//! negative zero.
 
 /// A number with `digits` decimals; the minus is U+2212, as wide as a digit.
-pub(crate) fn decimal(value: f64, digits: usize) -> String {
+pub fn decimal(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let is_zero = text
         .trim_start_matches('-')
@@ -15,13 +16,13 @@ pub(crate) fn decimal(value: f64, digits: usize) -> String {
 }
 
 /// The two ends of an interval; "to" where a dash could be read as a minus.
-pub(crate) fn interval(low: f64, high: f64, digits: usize) -> String {
+pub fn interval(low: f64, high: f64, digits: usize) -> String {
     let dash = if low < 0.0 { " to " } else { "\u{2013}" };
     format!("{}{dash}{}", decimal(low, digits), decimal(high, digits))
 }
 
 /// A count with thousands separated: `1,234,567`.
-pub(crate) fn count(value: u64) -> String {
+pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -34,7 +35,7 @@ pub(crate) fn count(value: u64) -> String {
 }
 
 /// A large count in words of three figures: `45.2 million`, `1.35 billion`, `8,700`.
-pub(crate) fn people(value: u64) -> String {
+pub fn people(value: u64) -> String {
     let scaled = |unit: f64, name: &str| {
         let x = value as f64 / unit;
         let digits = if x < 10.0 { 2 } else { usize::from(x < 100.0) };
@@ -54,7 +55,7 @@ pub(crate) fn people(value: u64) -> String {
 }
 
 /// Seconds as `1 h 02 min`, `3 min 20 s` or `12 s`.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0).round() as u64;
     match seconds {
         0..60 => format!("{seconds} s"),
