@@ -137,6 +137,24 @@ pub fn is_loop(token_ids: &[u32]) -> bool {
     })
 }
 
+/// A text without the repetitions of the loop that it ends in: the first round stays. Rounds say the
+/// same again, so an identifier that counts them takes one small hint for much evidence.
+pub fn without_loop(text: &str) -> &str {
+    const N_CHARS_MIN: usize = 12;
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let n = chars.len();
+    let mut end = n;
+    for period in 1..=n / 2 {
+        // The longest tail that repeats itself after `period` characters.
+        let same = |i: &usize| chars[n - 1 - i].1 == chars[n - 1 - period - i].1;
+        let n_tail = period + (0..n - period).take_while(same).count();
+        if n_tail >= (2 * period).max(N_CHARS_MIN) {
+            end = end.min(n - n_tail + period);
+        }
+    }
+    chars.get(end).map_or(text, |(at, _)| &text[..*at])
+}
+
 /// Whether a continuation repeats the true rest of a text word for word; `None` where one of them
 /// is shorter than twenty characters.
 pub fn is_verbatim(continuation: &str, rest: &str) -> Option<bool> {
@@ -219,6 +237,22 @@ mod tests {
                 share,
                 "{text}"
             );
+        }
+        for (text, first) in [
+            (
+                "İlginç bir şey. İlginç bir şey. İlginç bi",
+                "İlginç bir şey. ",
+            ),
+            ("and then 2016, 2016, 2016, 20", "and then 2016,"),
+            ("人人生而自由人人生而自由人人生", "人人生而自由"),
+            ("यह सच है। यह सच है। यह सच है।", "यह सच है। "),
+            ("นี่คือนี่คือนี่คือนี่", "นี่คือ"),
+            ("هذا صحيح. هذا صحيح. هذا", "هذا صحيح. "),
+            ("It does not repeat itself.", "It does not repeat itself."),
+            ("no no no", "no no no"),
+            ("", ""),
+        ] {
+            assert_eq!(without_loop(text), first);
         }
         let rest = "and should act towards one another in a spirit of brotherhood.";
         assert_eq!(

@@ -7,7 +7,7 @@ use isogloss_record::{Lang, Message, Prompt, Request, Response, Role, Sampling, 
 
 use crate::error::SurveyError;
 use crate::items::cut::halves;
-use crate::measures::fidelity::{Continuation, Reliability, is_loop, is_verbatim};
+use crate::measures::fidelity::{Continuation, Reliability, is_loop, is_verbatim, without_loop};
 
 /// A language identifier, with what is known of its errors.
 pub struct Hearing<'a> {
@@ -110,7 +110,8 @@ fn judge(start: &Start<'_>, text: &str, ids: &[u32], hearing: &Hearing<'_>) -> C
     let said_nothing = !text.chars().any(char::is_alphanumeric);
     Continuation {
         in_language: (!said_nothing)
-            .then(|| (hearing.identify)(text).is_some_and(|heard| is_same(heard, start.lang))),
+            .then(|| (hearing.identify)(without_loop(text)))
+            .map(|heard| heard.is_some_and(|heard| is_same(heard, start.lang))),
         script_share: script::share(text, start.script),
         loops: is_loop(ids),
         verbatim: None,
