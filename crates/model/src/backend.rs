@@ -1,5 +1,6 @@
 //! The one small port through which every model answers: native engine, scripted model, server.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
@@ -32,6 +33,62 @@ pub trait Backend: Sync {
         settings: &RunSettings<'_>,
         on_response: &mut dyn FnMut(usize, Response),
     ) -> Result<Usage, BackendError>;
+
+    /// As [`Backend::run`]; `on_token` sees each new token of a generation as it is drawn: index of
+    /// the job, id, log-probability. Where it answers `false`, that generation ends there, with
+    /// what it has as its answer.
+    ///
+    /// A backend that does not see its tokens one by one shows them when the answer is ready.
+    fn run_streaming(
+        &self,
+        jobs: &[Encoded],
+        settings: &RunSettings<'_>,
+        on_token: &mut dyn FnMut(usize, u32, f32) -> bool,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError> {
+        self.run(jobs, settings, &mut |index, response| {
+            if let Response::Generate {
+                token_ids,
+                logprobs,
+                ..
+            } = &response
+            {
+                let mut drawn = token_ids.iter().zip(logprobs);
+                drawn.all(|(id, logprob)| on_token(index, *id, *logprob));
+            }
+            on_response(index, response);
+        })
+    }
+
+    /// The `n` most probable tokens at each of `positions` of a sequence, with their
+    /// log-probabilities, the most probable first (the smallest id among equals). Position 0 has
+    /// none: nothing precedes it.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] where a backend does not see the whole distribution.
+    fn most_probable(
+        &self,
+        _token_ids: &[u32],
+        _positions: Range<usize>,
+        _n: usize,
+        _settings: &RunSettings<'_>,
+    ) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
+        Err(BackendError::Unsupported {
+            model: self.fingerprint().name.clone(),
+            what: "list the most probable tokens".into(),
+        })
+    }
+
+    /// The bytes that a token stands for (of a special token its name); `None` where the backend
+    /// cannot say.
+    fn bytes_of(&self, _id: u32) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Text of ids, without special tokens; `None` where the backend cannot say.
+    fn decode(&self, _ids: &[u32]) -> Option<String> {
+        None
+    }
 }
 
 /// What a backend can answer.

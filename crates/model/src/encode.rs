@@ -21,13 +21,32 @@ use crate::backend::BackendError;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
+/// What turns text into ids: a tokenizer at hand, or one behind a server.
+pub trait TextToIds: std::fmt::Debug {
+    /// Ids of a text as it is, nothing added.
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, BackendError>;
+
+    /// The begin-of-sequence token, if it is added before a text.
+    fn added_bos(&self) -> Option<u32>;
+}
+
+impl TextToIds for Tokenizer {
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, BackendError> {
+        Ok(Self::tokenize(self, text))
+    }
+
+    fn added_bos(&self) -> Option<u32> {
+        Self::added_bos(self)
+    }
+}
+
 /// What a request is encoded with.
 #[derive(Debug, Clone, Copy)]
 pub struct Encoder<'a> {
     /// Name of the model, for messages.
     pub model: &'a str,
     /// `None`: only [`Prompt::Tokens`] without text can be asked.
-    pub tokenizer: Option<&'a Tokenizer>,
+    pub tokenizer: Option<&'a dyn TextToIds>,
     /// `None`: [`Prompt::Chat`] is refused.
     pub template: Option<&'a ChatTemplate>,
     /// Rows of the embedding; ids beyond are refused.
@@ -116,7 +135,7 @@ impl Encoder<'_> {
                     ids.len()
                 };
                 if !continuation.is_empty() {
-                    ids.extend(self.tokenizer("encode text")?.tokenize(continuation));
+                    ids.extend(self.tokenizer("encode text")?.tokenize(continuation)?);
                 }
                 if ids.is_empty() {
                     return Err(empty());
@@ -183,7 +202,7 @@ impl Encoder<'_> {
             };
             let ids = match together.strip_prefix(token_ids.as_slice()) {
                 Some(ids) => ids.to_vec(),
-                None => tokenizer.tokenize(&label),
+                None => tokenizer.tokenize(&label)?,
             };
             if ids.is_empty() {
                 return Err(no_token_of_its_own(&label));
@@ -228,13 +247,14 @@ impl Encoder<'_> {
     /// Ids of `text`, which stands at the start of a sequence of this kind.
     fn text_ids(&self, source: &Source, text: &str) -> Result<Vec<u32>, BackendError> {
         let tokenizer = self.tokenizer("encode text")?;
-        Ok(match source {
-            Source::Text(_) => tokenizer.encode_with_bos(text),
-            Source::Rendered(_) | Source::Tokens(_) => tokenizer.tokenize(text),
+        let ids = tokenizer.tokenize(text)?;
+        Ok(match (source, tokenizer.added_bos()) {
+            (Source::Text(_), Some(bos)) => [vec![bos], ids].concat(),
+            _ => ids,
         })
     }
 
-    fn tokenizer(&self, what: &str) -> Result<&Tokenizer, BackendError> {
+    fn tokenizer(&self, what: &str) -> Result<&dyn TextToIds, BackendError> {
         self.tokenizer
             .ok_or_else(|| self.unsupported(&format!("{what}: it has no tokenizer")))
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use isogloss_record::{Encoded, Pooled, Response, Usage};
 
+use super::generate::Listener;
 use super::output::{self, logprob};
 use super::tree::{Path, SegmentId, Tree};
 use crate::arch::forward::{Batch, Buffers, Decoder, NotFinite, Piece, Ropes, Run};
@@ -187,13 +188,20 @@ impl Core {
         jobs: &[Encoded],
         settings: &RunSettings<'_>,
         stops: &super::generate::Stops<'_>,
+        on_token: &mut dyn FnMut(usize, u32, f32) -> bool,
         on_response: &mut dyn FnMut(usize, Response),
     ) -> Result<Usage, BackendError> {
         jobs.iter().try_for_each(|job| self.check(job))?;
         let mut usage = Usage::default();
         let result = self
             .score(state, jobs, settings, &mut usage, on_response)
-            .and_then(|()| self.generate(state, jobs, settings, stops, &mut usage, on_response));
+            .and_then(|()| {
+                let mut listener = Listener {
+                    on_token,
+                    on_response,
+                };
+                self.generate(state, jobs, settings, stops, &mut usage, &mut listener)
+            });
         if result.is_err() {
             // Segments may be half computed.
             state.tree = Tree::new(self.decoder.kv, self.decoder.config.d_model);

@@ -21,6 +21,12 @@ pub(super) struct Stops<'a> {
     pub(super) text_of: &'a dyn Fn(&[u32]) -> String,
 }
 
+/// Who hears of tokens and answers; see [`crate::Backend::run_streaming`].
+pub(super) struct Listener<'a> {
+    pub(super) on_token: &'a mut dyn FnMut(usize, u32, f32) -> bool,
+    pub(super) on_response: &'a mut dyn FnMut(usize, Response),
+}
+
 /// A generation under way.
 struct Open<'a> {
     job: usize,
@@ -44,7 +50,7 @@ impl Core {
         settings: &RunSettings<'_>,
         stops: &Stops<'_>,
         usage: &mut Usage,
-        on_response: &mut dyn FnMut(usize, Response),
+        listener: &mut Listener<'_>,
     ) -> Result<(), BackendError> {
         let mut waiting: Vec<(usize, &[u32], &Sampling)> = (jobs.iter().enumerate())
             .filter_map(|(job, encoded)| match encoded {
@@ -65,7 +71,7 @@ impl Core {
                 };
                 usage.n_tokens_requested += prompt.len() as u64;
                 if sampling.max_tokens == 0 {
-                    on_response(
+                    (listener.on_response)(
                         job,
                         answer(&[], Vec::new(), String::new(), FinishReason::Length),
                     );
@@ -91,11 +97,14 @@ impl Core {
                 let (logprob, _) = self.token_logprob(&state.tree, &o.path, o.n_tokens - 1, token);
                 o.token_ids.push(token);
                 o.logprobs.push(logprob);
-                if let Some((text, reason)) = self.finished(&o, stops) {
+                let is_wanted = (listener.on_token)(o.job, token, logprob);
+                let given_up = || ((stops.text_of)(&o.token_ids), FinishReason::Length);
+                let finished = self.finished(&o, stops);
+                if let Some((text, reason)) = finished.or_else(|| (!is_wanted).then(given_up)) {
                     for id in o.own.iter().rev() {
                         state.tree.drop_segment(*id);
                     }
-                    on_response(o.job, answer(&o.token_ids, o.logprobs, text, reason));
+                    (listener.on_response)(o.job, answer(&o.token_ids, o.logprobs, text, reason));
                 } else {
                     extend(state, &mut o, token);
                     usage.n_tokens_requested += 1;

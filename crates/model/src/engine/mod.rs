@@ -34,8 +34,10 @@ mod generate;
 pub mod measure;
 mod network;
 mod output;
+mod top;
 mod tree;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,7 +47,7 @@ pub use network::{EngineOptions, LoadError, Network};
 
 use crate::backend::{Backend, BackendError, Capabilities, RunSettings};
 use crate::checkpoint::{Checkpoint, CheckpointError, Config};
-use crate::encode::Encoder;
+use crate::encode::{Encoder, TextToIds};
 use crate::template::{ChatTemplate, TemplateError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -188,7 +190,7 @@ impl Backend for Engine {
     fn encode(&self, request: &Request) -> Result<Encoded, BackendError> {
         let encoder = Encoder {
             model: &self.fingerprint.name,
-            tokenizer: self.tokenizer.as_ref(),
+            tokenizer: self.tokenizer.as_ref().map(|found| found as &dyn TextToIds),
             template: self.template.as_ref(),
             n_vocab: self.config.vocab_size,
             context_length: self.config.context_length,
@@ -206,11 +208,43 @@ impl Backend for Engine {
         settings: &RunSettings<'_>,
         on_response: &mut dyn FnMut(usize, Response),
     ) -> Result<Usage, BackendError> {
-        let text_of = |ids: &[u32]| match &self.tokenizer {
-            Some(tokenizer) => tokenizer.decode(ids),
-            None => String::new(),
-        };
+        self.run_streaming(jobs, settings, &mut |_, _, _| true, on_response)
+    }
+
+    fn run_streaming(
+        &self,
+        jobs: &[Encoded],
+        settings: &RunSettings<'_>,
+        on_token: &mut dyn FnMut(usize, u32, f32) -> bool,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError> {
+        let text_of = |ids: &[u32]| self.decode(ids).unwrap_or_default();
+        self.network.run_streaming(
+            jobs,
+            settings,
+            &self.eos_ids,
+            &text_of,
+            on_token,
+            on_response,
+        )
+    }
+
+    fn most_probable(
+        &self,
+        token_ids: &[u32],
+        positions: Range<usize>,
+        n: usize,
+        settings: &RunSettings<'_>,
+    ) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
         self.network
-            .run(jobs, settings, &self.eos_ids, &text_of, on_response)
+            .most_probable(token_ids, positions, n, settings)
+    }
+
+    fn bytes_of(&self, id: u32) -> Option<Vec<u8>> {
+        Some(self.tokenizer.as_ref()?.bytes_of(id))
+    }
+
+    fn decode(&self, ids: &[u32]) -> Option<String> {
+        Some(self.tokenizer.as_ref()?.decode(ids))
     }
 }

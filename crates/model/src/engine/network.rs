@@ -1,7 +1,8 @@
 //! A decoder in memory: token ids in, answers out, no text.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isogloss_record::{Encoded, Response, Usage};
 
@@ -93,18 +94,58 @@ impl Network {
         text_of: &dyn Fn(&[u32]) -> String,
         on_response: &mut dyn FnMut(usize, Response),
     ) -> Result<Usage, BackendError> {
-        // A state that a panic left behind holds half-computed segments.
-        let mut state = self
-            .state
+        self.run_streaming(
+            jobs,
+            settings,
+            eos,
+            text_of,
+            &mut |_, _, _| true,
+            on_response,
+        )
+    }
+
+    /// As [`Network::run`]; see [`crate::Backend::run_streaming`].
+    pub fn run_streaming(
+        &self,
+        jobs: &[Encoded],
+        settings: &RunSettings<'_>,
+        eos: &[u32],
+        text_of: &dyn Fn(&[u32]) -> String,
+        on_token: &mut dyn FnMut(usize, u32, f32) -> bool,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError> {
+        let stops = Stops { eos, text_of };
+        self.core.run(
+            &mut self.state(),
+            jobs,
+            settings,
+            &stops,
+            on_token,
+            on_response,
+        )
+    }
+
+    /// See [`crate::Backend::most_probable`].
+    pub fn most_probable(
+        &self,
+        token_ids: &[u32],
+        positions: Range<usize>,
+        n: usize,
+        settings: &RunSettings<'_>,
+    ) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
+        self.core
+            .most_probable(&mut self.state(), token_ids, positions, n, settings)
+    }
+
+    /// A state that a panic left behind holds half-computed segments and is replaced.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
             .lock()
             .unwrap_or_else(|poisoned: PoisonError<_>| {
                 let mut state = poisoned.into_inner();
                 *state = State::new(&self.core.decoder);
                 state
-            });
-        let stops = Stops { eos, text_of };
-        self.core
-            .run(&mut state, jobs, settings, &stops, on_response)
+            })
     }
 }
 

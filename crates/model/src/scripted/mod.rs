@@ -191,6 +191,17 @@ impl Backend for ScriptedModel {
         }
         Ok(usage)
     }
+
+    fn bytes_of(&self, id: u32) -> Option<Vec<u8>> {
+        let [piece] = &self.pieces(&[id])[..] else {
+            return None;
+        };
+        Some(piece.clone().into_bytes())
+    }
+
+    fn decode(&self, ids: &[u32]) -> Option<String> {
+        Some(decode(ids))
+    }
 }
 
 /// Tokens of a job, new ones included; of a choice, the longest label.
