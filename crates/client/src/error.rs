@@ -18,7 +18,7 @@ pub enum ClientError {
         nearest: Vec<&'static str>,
     },
     /// An address of a server.
-    #[error("`{url}` is a server; models behind a server are not supported yet")]
+    #[error("`{url}` is a server: the files of its model are not here")]
     Server {
         /// The address, without credentials.
         url: String,
@@ -146,9 +146,10 @@ impl Explain for ClientError {
                 "give a path, a hub id (`org/name`) or a built-in name (`smollm2-135m`, `gemma3-270m`)"
                     .into(),
             ),
-            Self::Server { .. } => {
-                Some("give a path, a hub id (`org/name`) or a built-in name".into())
-            }
+            Self::Server { .. } => Some(
+                "give a path, a hub id (`org/name`) or a built-in name; `score`, `generate` and `survey` take servers"
+                    .into(),
+            ),
             Self::BadId { .. } => {
                 Some("a hub id is `org/name`, `org/name@revision` or `org/name:file.gguf`".into())
             }

@@ -1,8 +1,10 @@
-//! Models by name: hub downloads and the built-in short names.
+//! Models by name: hub downloads, the built-in short names, models behind servers.
 //!
 //! ```text
 //! "path" | "org/name[@revision][:file.gguf]" | "smollm2-135m"
 //!   -> ModelSpec -> resolve -> ModelFiles { path, name, license } -> isogloss-model
+//! "http://host:port/v1#model"
+//!   -> ServerAddress -> ServerModel: Backend
 //! ```
 
 mod builtin;
@@ -11,6 +13,7 @@ mod hub;
 mod installer;
 mod progress;
 mod resolve;
+pub mod server;
 pub mod settings;
 mod spec;
 
@@ -19,5 +22,6 @@ pub use error::ClientError;
 pub use installer::{Installer, Kind, ORDINARY};
 pub use progress::{OnProgress, Progress};
 pub use resolve::{ModelFiles, resolve};
-pub use settings::{Settings, Token};
+pub use server::{ServerAddress, ServerError, ServerModel};
+pub use settings::{ServerSettings, Settings, Token};
 pub use spec::{HubId, ModelSpec};

@@ -9,6 +9,7 @@
 //! | `HF_ENDPOINT` | the hub's address | `https://huggingface.co` |
 //! | `HF_TOKEN` | access token | `$HF_HOME/token`, if there is one |
 //! | `HF_HUB_OFFLINE` | `1`: use what is there, ask no hub | off |
+//! | `ISOGLOSS_API_KEY` | sent to a model's server (`http://…/v1#model`), and to no other | none |
 //!
 //! `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honored by the HTTP library.
 //!
@@ -134,6 +135,60 @@ impl Settings {
     /// Folder of the built-in names' files.
     pub fn models_folder(&self) -> PathBuf {
         self.home.join("models")
+    }
+}
+
+/// How a model's server is asked.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Sent with every request to the server that the user named.
+    pub key: Option<Token>,
+    /// Requests that are under way at once.
+    pub n_in_flight: usize,
+    /// Prompts of one request.
+    pub n_prompts: usize,
+    /// Tokens of the prompts of one request (one long prompt may have more).
+    pub n_tokens: usize,
+    /// Longest wait for a connection.
+    pub timeout_connect: Duration,
+    /// Longest wait for an answer, from when its request was sent.
+    pub timeout_answer: Duration,
+    /// How often a request is sent again after a failure that may pass.
+    pub n_retries: u32,
+    /// First wait before a retry, doubled each time; the server's `Retry-After` wins.
+    pub retry_wait: Duration,
+    /// Longest wait that a `Retry-After` is granted.
+    pub retry_wait_max: Duration,
+}
+
+impl ServerSettings {
+    /// From the environment of this process.
+    pub fn from_env() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that reads it"
+        )]
+        let key = std::env::var("ISOGLOSS_API_KEY").ok();
+        Self {
+            key: key.as_deref().and_then(Token::new),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            key: None,
+            n_in_flight: 8,
+            n_prompts: 16,
+            n_tokens: 4096,
+            timeout_connect: Duration::from_secs(10),
+            timeout_answer: Duration::from_mins(10),
+            n_retries: 6,
+            retry_wait: Duration::from_millis(500),
+            retry_wait_max: Duration::from_mins(2),
+        }
     }
 }
 

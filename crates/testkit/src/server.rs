@@ -74,6 +74,14 @@ impl Answer {
         }
     }
 
+    /// Status 400 with a body.
+    pub fn bad_request(body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::status(400)
+        }
+    }
+
     /// A status with an empty body.
     pub fn status(status: u16) -> Self {
         Self {

@@ -16,6 +16,16 @@ use crate::settings::Settings;
 
 const N_REDIRECTS_MAX: usize = 6;
 
+pub(crate) const USER_AGENT: &str = concat!("isogloss/", env!("CARGO_PKG_VERSION"));
+
+/// The system's certificates: a company's own authority is honored.
+pub(crate) fn tls() -> TlsConfig {
+    TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
+}
+
 /// Why one request brought nothing.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -38,14 +48,9 @@ pub(crate) struct Http<'a> {
 
 impl<'a> Http<'a> {
     pub(crate) fn new(settings: &'a Settings) -> Self {
-        let tls = TlsConfig::builder()
-            // The system's certificates: a company's own authority is honored.
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         let agent = Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(concat!("isogloss/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls())
+            .user_agent(USER_AGENT)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
@@ -235,13 +240,13 @@ fn next_uri(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
 }
 
 /// `Retry-After` in seconds (the date form is not used by the hub and counts as absent).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What an input or output error means for a reader.
-fn io_words(error: &io::Error) -> String {
+pub(crate) fn io_words(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     if matches!(inner, Some(ureq::Error::Timeout(_))) {
         return "no answer in time".into();

@@ -10,7 +10,7 @@
 
 mod cache;
 mod download;
-mod http;
+pub(crate) mod http;
 mod listing;
 
 use std::path::PathBuf;

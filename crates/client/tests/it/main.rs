@@ -6,3 +6,4 @@ mod builtin;
 mod hub;
 mod hub_faults;
 mod mock;
+mod server;
