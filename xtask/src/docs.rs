@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::Command;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "tour",
     "survey",
     "tokens",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 10] = [
     "hidden",
     "tokenize",
     "identify",
+    "serve",
 ];
 
 /// Writes the page, or with `check` says whether the committed one is what would be written.

@@ -48,6 +48,7 @@ enum Command {
     Hidden(command::hidden::Args),
     Tokenize(command::tokenize::Args),
     Identify(command::identify::Args),
+    Serve(command::serve::Args),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         Command::Hidden(args) => command::hidden::run(&args, stop),
         Command::Tokenize(args) => command::tokenize::run(&args),
         Command::Identify(args) => command::identify::run(&args),
+        Command::Serve(args) => command::serve::run(&args, stop),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,10 @@
 //! From a name to a model that can be asked.
 
-use isogloss_client::{ModelFiles, ModelSpec, Progress, Settings};
+use std::sync::Arc;
+
+use isogloss_client::{
+    ModelFiles, ModelSpec, Progress, ServerAddress, ServerModel, ServerSettings, Settings,
+};
 use isogloss_lang::registry;
 use isogloss_model::Backend;
 use isogloss_model::engine::{Engine, EngineOptions};
@@ -59,7 +63,8 @@ pub(crate) fn locate(name: &str, quiet: bool) -> Result<ModelFiles> {
     Ok(files?)
 }
 
-/// A model of a survey: the native engine, or a scripted model that has seen `known`.
+/// A model of a survey: the native engine, one behind a server, or a scripted model that has seen
+/// `known`.
 pub(crate) fn open(
     name: &str,
     compute: &Compute,
@@ -70,11 +75,20 @@ pub(crate) fn open(
     if name.starts_with(SCRIPTED) {
         return Ok(Box::new(scripted(name, reference, &known())?));
     }
+    if ServerAddress::is_one(name) {
+        let model = server(name)?;
+        // Nearly every measure needs them: better said now than in every row of the atlas.
+        model.check_scoring()?;
+        return Ok(Box::new(model));
+    }
     engine(name, &compute.engine_options(), quiet)
 }
 
 /// A model for lines of input: where it is scripted, it has seen the shipped texts.
 pub(crate) fn open_for_lines(name: &str, options: &EngineOptions) -> Result<Box<dyn Backend>> {
+    if ServerAddress::is_one(name) {
+        return Ok(Box::new(server(name)?));
+    }
     if !name.starts_with(SCRIPTED) {
         return engine(name, options, false);
     }
@@ -87,6 +101,20 @@ pub(crate) fn open_for_lines(name: &str, options: &EngineOptions) -> Result<Box<
     let texts = Texts::gather(None)?.of(&text::languages());
     let known = known_texts(&texts, english);
     Ok(Box::new(scripted(name, english, &known)?))
+}
+
+/// A model behind a server; requests that are sent again are told.
+fn server(name: &str) -> Result<ServerModel> {
+    let address = ServerAddress::parse(name)?;
+    let shown = address.to_string();
+    let on_retry = Arc::new(move |why: &str, wait_ms: u64| {
+        output::talk(&format!("{shown}: {why}; trying again in {wait_ms} ms"));
+    });
+    Ok(ServerModel::open(
+        &address,
+        &ServerSettings::from_env(),
+        Some(on_retry),
+    )?)
 }
 
 fn engine(name: &str, options: &EngineOptions, quiet: bool) -> Result<Box<dyn Backend>> {

@@ -19,7 +19,8 @@ Examples:
   echo '{\"id\": 1, \"prompt\": \"The capital of France is\"}' | isogloss generate smollm2-135m --max-tokens 8
   isogloss generate smollm2-135m --input prompts.jsonl --max-tokens 64 --temperature 0.7 --seed 1")]
 pub(crate) struct Args {
-    /// A path, a hub id (`org/name`) or a short name (`smollm2-135m`)
+    /// A path, a hub id (`org/name`), a short name (`smollm2-135m`) or a server
+    /// (`http://127.0.0.1:8377/v1#model`, its key in ISOGLOSS_API_KEY)
     model: String,
 
     /// At most so many new tokens per line

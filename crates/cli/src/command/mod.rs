@@ -6,6 +6,7 @@ pub(crate) mod identify;
 pub(crate) mod languages;
 pub(crate) mod report;
 pub(crate) mod score;
+pub(crate) mod serve;
 pub(crate) mod survey;
 pub(crate) mod tokenize;
 pub(crate) mod tokens;

@@ -19,7 +19,8 @@ Examples:
   echo '{\"id\": 1, \"text\": \"Kaixo, mundua\"}' | isogloss score smollm2-135m
   isogloss score ./my-model --input texts.jsonl --output scores.jsonl")]
 pub(crate) struct Args {
-    /// A path, a hub id (`org/name`) or a short name (`smollm2-135m`)
+    /// A path, a hub id (`org/name`), a short name (`smollm2-135m`) or a server
+    /// (`http://127.0.0.1:8377/v1#model`, its key in ISOGLOSS_API_KEY)
     model: String,
 
     #[command(flatten)]

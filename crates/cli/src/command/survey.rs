@@ -32,7 +32,8 @@ texts by its skills, so that what the survey says can be held against what is tr
   VARIANT   knows, ignores-context, reads-length, copies-names, position (prefers one option)
 A token of theirs is a character, so their continuations are short and fidelity comes out low.")]
 pub(crate) struct Args {
-    /// Models: paths, hub ids (`org/name`), short names (`smollm2-135m`) or `scripted:` ones
+    /// Models: paths, hub ids (`org/name`), short names (`smollm2-135m`), servers
+    /// (`http://127.0.0.1:8377/v1#model`, the key in ISOGLOSS_API_KEY) or `scripted:` ones
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
 

@@ -2,7 +2,7 @@
 
 use crate::run;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "tour",
     "survey",
     "tokens",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 10] = [
     "hidden",
     "tokenize",
     "identify",
+    "serve",
 ];
 
 #[test]

@@ -6,6 +6,7 @@ mod errors;
 mod help;
 mod planted;
 mod primitives;
+mod serve;
 mod survey;
 mod tiny;
 
