@@ -70,7 +70,7 @@ pub(super) fn run(
     };
     let (waiting, mut done) = enqueue(shared, ask)?;
     if ask.stream {
-        return frame.stream(wire, &waiting, done);
+        return frame.stream(wire, head.keep_alive, &waiting, done);
     }
     while done.iter().any(Option::is_none) {
         match waiting.next(wire) {
@@ -239,6 +239,7 @@ impl Frame<'_> {
     fn stream(
         &self,
         wire: &mut Wire<'_>,
+        keep_alive: bool,
         waiting: &Waiting,
         done: Vec<Option<Done>>,
     ) -> Result<Outcome, ApiError> {
@@ -274,7 +275,7 @@ impl Frame<'_> {
                 }
             };
             let Some(part) = part else { continue };
-            let begun = has_begun || wire.begin_events(true).is_ok();
+            let begun = has_begun || wire.begin_events(keep_alive).is_ok();
             has_begun = true;
             let chunk = self.envelope(true, &[part]);
             if !begun || wire.event(&chunk.to_string()).is_err() {

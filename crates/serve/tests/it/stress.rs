@@ -10,7 +10,7 @@ use isogloss_record::Seed;
 use isogloss_serve::{Limits, Served};
 use serde_json::json;
 
-use crate::client::{Client, Running};
+use crate::client::{Client, Running, TOKEN};
 use crate::model::{Model, continuation, logprobs, text_of};
 
 /// What happened.
@@ -138,7 +138,7 @@ fn one(client: &mut Client, act: &Act, i: usize) -> Option<bool> {
         Act::CutSending(n) => {
             let body = score.to_string();
             let head = format!(
-                "POST /v1/completions HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
+                "POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n",
                 body.len()
             );
             let bytes = [head.as_bytes(), body.as_bytes()].concat();
