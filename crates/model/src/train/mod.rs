@@ -70,7 +70,7 @@ pub enum Keep {
     #[default]
     All,
     /// The block's input: `d_model` floats a token and block; the rest is computed a second time,
-    /// with the same bytes. Costs about a third more time.
+    /// with the same bytes. Costs about a quarter more time.
     BlockInputs,
 }
 
