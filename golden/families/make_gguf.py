@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy
 import torch
 import transformers
-import zstandard
 from safetensors.numpy import load_file, save_file
 
 from make import BASE, N_POSITIONS, NO_GROUPS, VOCAB, case, make
@@ -82,6 +81,7 @@ def main():
     sys.path[:0] = [str(llama_cpp), str(llama_cpp / "gguf-py")]
     import convert_hf_to_gguf as converter
     import gguf
+    import zstandard
 
     # The converter reads settings through transformers, whose version 5 spells them otherwise.
     converter.ModelBase.load_hparams = staticmethod(
@@ -104,4 +104,5 @@ def main():
     (HERE / "gguf.json").write_text(lines + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

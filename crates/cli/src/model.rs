@@ -119,7 +119,11 @@ fn server(name: &str) -> Result<ServerModel> {
 
 fn engine(name: &str, options: &EngineOptions, quiet: bool) -> Result<Box<dyn Backend>> {
     let files = locate(name, quiet)?;
-    Ok(Box::new(Engine::open(&files.path, &files.name, options)?))
+    let engine = match &files.adapter {
+        None => Engine::open(&files.path, &files.name, options)?,
+        Some(adapter) => Engine::open_adapted(&files.path, adapter, &files.name, options)?,
+    };
+    Ok(Box::new(engine))
 }
 
 /// A model with planted truth; its languages are those of the registry, as they are at hand.

@@ -31,6 +31,20 @@ pub enum ClientError {
         /// The part at fault.
         why: String,
     },
+    /// The model is there, the adapter is not.
+    #[error("no adapter `{adapter}` for `{base}`: there is no such folder")]
+    NoAdapter {
+        /// The model, as given.
+        base: String,
+        /// What was to be its adapter.
+        adapter: PathBuf,
+    },
+    /// More than one adapter.
+    #[error("`{given}` names two adapters; a model can have one")]
+    TwoAdapters {
+        /// What was asked for.
+        given: String,
+    },
     /// A file operation.
     #[error(transparent)]
     File(#[from] FileError),
@@ -152,6 +166,12 @@ impl Explain for ClientError {
             ),
             Self::BadId { .. } => {
                 Some("a hub id is `org/name`, `org/name@revision` or `org/name:file.gguf`".into())
+            }
+            Self::NoAdapter { .. } => {
+                Some("an adapter is a folder with adapter_config.json, as PEFT writes it".into())
+            }
+            Self::TwoAdapters { .. } => {
+                Some("merge them with PEFT (`add_weighted_adapter`) and give the result".into())
             }
             Self::File(error) => error.hint(),
             Self::NoInstaller { place, .. } => Some(format!(

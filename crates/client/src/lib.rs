@@ -1,8 +1,8 @@
 //! Models by name: hub downloads, the built-in short names, models behind servers.
 //!
 //! ```text
-//! "path" | "org/name[@revision][:file.gguf]" | "smollm2-135m"
-//!   -> ModelSpec -> resolve -> ModelFiles { path, name, license } -> isogloss-model
+//! "path" | "org/name[@revision][:file.gguf]" | "smollm2-135m" [+ "adapter folder"]
+//!   -> ModelSpec -> resolve -> ModelFiles { path, name, license, adapter } -> isogloss-model
 //! "http://host:port/v1#model"
 //!   -> ServerAddress -> ServerModel: Backend
 //! ```

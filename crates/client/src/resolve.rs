@@ -14,11 +14,14 @@ use crate::spec::ModelSpec;
 pub struct ModelFiles {
     /// A GGUF file, or a folder in Hugging Face layout.
     pub path: PathBuf,
-    /// For tables and files: the short name, the hub id as given, or the last part of the path.
+    /// For tables and files: the short name, the hub id as given, or the last part of the path;
+    /// with an adapter `MODEL+ADAPTER`.
     /// Never a path, so results do not depend on where a model lies.
     pub name: String,
     /// The license, where it is known.
     pub license: Option<String>,
+    /// Folder of the PEFT adapter that is to be applied.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Brings a model's files to this machine; what is there already is used.
@@ -44,12 +47,14 @@ pub fn resolve(
                 path: model.obtain(settings, on_progress)?,
                 name: name.clone(),
                 license: Some(model.license.clone()),
+                adapter: None,
             })
         }
         ModelSpec::Path(path) => Ok(ModelFiles {
             path: path.clone(),
             name: last_part(path),
             license: None,
+            adapter: None,
         }),
         ModelSpec::Hub(id) => {
             let (path, license) = hub::obtain(id, settings, on_progress)?;
@@ -57,6 +62,15 @@ pub fn resolve(
                 path,
                 name: id.to_string(),
                 license,
+                adapter: None,
+            })
+        }
+        ModelSpec::Adapted { base, adapter } => {
+            let base = resolve(base, settings, on_progress)?;
+            Ok(ModelFiles {
+                name: format!("{}+{}", base.name, last_part(adapter)),
+                adapter: Some(adapter.clone()),
+                ..base
             })
         }
     }

@@ -11,7 +11,8 @@ use crate::installer::hide_credentials;
 ///
 /// The first that fits, in this order: a built-in short name, an existing file or folder, a hub
 /// id. So a short name means the same file everywhere (write `./smollm2-135m` for a folder of
-/// that name), and a local `org/name` folder wins over the hub.
+/// that name), and a local `org/name` folder wins over the hub. Last, `MODEL+ADAPTER`: any of
+/// these with an adapter's folder over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSpec {
     /// A built-in short name.
@@ -20,6 +21,13 @@ pub enum ModelSpec {
     Path(PathBuf),
     /// A repository of the hub.
     Hub(HubId),
+    /// One of the others with a PEFT adapter over it.
+    Adapted {
+        /// The model.
+        base: Box<Self>,
+        /// The adapter's folder, which exists.
+        adapter: PathBuf,
+    },
 }
 
 /// `org/name[@revision][:file.gguf]`.
@@ -54,6 +62,9 @@ impl ModelSpec {
         if !given.is_empty() && Path::new(given).exists() {
             return Ok(Self::Path(PathBuf::from(given)));
         }
+        if let Some(adapted) = Self::adapted(given)? {
+            return Ok(adapted);
+        }
         if looks_like_a_path(given) || !given.contains('/') {
             return Err(ClientError::Unknown {
                 given: given.to_owned(),
@@ -61,6 +72,36 @@ impl ModelSpec {
             });
         }
         HubId::parse(given).map(Self::Hub)
+    }
+
+    /// `MODEL+ADAPTER`, where ADAPTER is a folder; `None`: a name of another kind. Paths may hold a
+    /// `+` of their own.
+    fn adapted(given: &str) -> Result<Option<Self>, ClientError> {
+        let parts = |at: usize| (&given[..at], Path::new(&given[at + 1..]));
+        let mut places = given.match_indices('+').map(|(at, _)| parts(at));
+        let is_adapter = |(base, adapter): &(&str, &Path)| !base.is_empty() && adapter.is_dir();
+        if let Some((base, adapter)) = places.find(is_adapter) {
+            return match Self::parse(base)? {
+                Self::Adapted { .. } => Err(ClientError::TwoAdapters {
+                    given: given.to_owned(),
+                }),
+                base => Ok(Some(Self::Adapted {
+                    base: Box::new(base),
+                    adapter: adapter.to_owned(),
+                })),
+            };
+        }
+        let mut places = given.match_indices('+').map(|(at, _)| parts(at));
+        let is_base = |name: &str| {
+            Builtin::named(name).is_some() || !name.is_empty() && Path::new(name).exists()
+        };
+        match places.find(|(base, _)| is_base(base)) {
+            Some((base, adapter)) => Err(ClientError::NoAdapter {
+                base: base.to_owned(),
+                adapter: adapter.to_owned(),
+            }),
+            None => Ok(None),
+        }
     }
 }
 
@@ -70,6 +111,7 @@ impl fmt::Display for ModelSpec {
             Self::Builtin(name) => f.write_str(name),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Hub(id) => id.fmt(f),
+            Self::Adapted { base, adapter } => write!(f, "{base}+{}", adapter.display()),
         }
     }
 }
@@ -283,6 +325,60 @@ mod tests {
                 other => panic!("{given}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_adapter_is_a_folder_behind_a_plus() {
+        let folder = tempfile::tempdir().unwrap();
+        let (adapter, odd) = (folder.path().join("tuned"), folder.path().join("a+b"));
+        for path in [&adapter, &odd] {
+            isogloss_record::files::create_dir_all(path).unwrap();
+        }
+        let adapted = |base: ModelSpec, adapter: &Path| ModelSpec::Adapted {
+            base: Box::new(base),
+            adapter: adapter.to_owned(),
+        };
+        let builtin = || ModelSpec::Builtin("smollm2-135m".into());
+        for (given, spec) in [
+            (
+                format!("smollm2-135m+{}", adapter.display()),
+                adapted(builtin(), &adapter),
+            ),
+            (
+                format!("smollm2-135m+{}", odd.display()),
+                adapted(builtin(), &odd),
+            ),
+            (
+                format!("{}+{}", odd.display(), adapter.display()),
+                adapted(ModelSpec::Path(odd.clone()), &adapter),
+            ),
+            (format!("{}", odd.display()), ModelSpec::Path(odd.clone())),
+        ] {
+            let found = ModelSpec::parse(&given).unwrap();
+            assert_eq!(found, spec);
+            assert_eq!(found.to_string(), given);
+        }
+        let given = format!("a/b@v1+{}", adapter.display());
+        assert!(matches!(
+            ModelSpec::parse(&given).unwrap(),
+            ModelSpec::Adapted { base, .. } if matches!(*base, ModelSpec::Hub(_))
+        ));
+        match ModelSpec::parse("smollm2-135m+nowhere") {
+            Err(ClientError::NoAdapter { base, adapter }) => {
+                assert_eq!((&*base, adapter), ("smollm2-135m", "nowhere".into()));
+            }
+            other => panic!("{other:?}"),
+        }
+        let two = format!("smollm2-135m+{0}+{0}", adapter.display());
+        assert!(matches!(
+            ModelSpec::parse(&two),
+            Err(ClientError::TwoAdapters { .. })
+        ));
+        let unknown = format!("smollm2-135+{}", adapter.display());
+        assert!(matches!(
+            ModelSpec::parse(&unknown),
+            Err(ClientError::Unknown { .. })
+        ));
     }
 
     proptest::proptest! {

@@ -1,5 +1,6 @@
 //! Models: the [`Backend`] port that every model answers through, and the native engine.
 
+pub mod adapter;
 mod arch;
 pub mod backend;
 pub mod checkpoint;

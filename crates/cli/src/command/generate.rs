@@ -20,7 +20,8 @@ Examples:
   isogloss generate smollm2-135m --input prompts.jsonl --max-tokens 64 --temperature 0.7 --seed 1")]
 pub(crate) struct Args {
     /// A path, a hub id (`org/name`), a short name (`smollm2-135m`) or a server
-    /// (`http://127.0.0.1:8377/v1#model`, its key in ISOGLOSS_API_KEY)
+    /// (`http://127.0.0.1:8377/v1#model`, its key in ISOGLOSS_API_KEY);
+    /// `MODEL+DIR` adds a PEFT adapter
     model: String,
 
     /// At most so many new tokens per line

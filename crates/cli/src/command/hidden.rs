@@ -19,7 +19,7 @@ use crate::{interrupt, lines, model};
 Example:
   isogloss hidden smollm2-135m --layers all --pool mean --input texts.jsonl --output states.safetensors")]
 pub(crate) struct Args {
-    /// A path, a hub id (`org/name`) or a short name (`smollm2-135m`)
+    /// A path, a hub id (`org/name`) or a short name (`smollm2-135m`); `MODEL+DIR` adds a PEFT adapter
     model: String,
 
     /// Blocks from 0 by commas, or `all`

@@ -17,10 +17,12 @@ use crate::{interrupt, lines, model};
 #[command(after_help = "\
 Examples:
   echo '{\"id\": 1, \"text\": \"Kaixo, mundua\"}' | isogloss score smollm2-135m
-  isogloss score ./my-model --input texts.jsonl --output scores.jsonl")]
+  isogloss score ./my-model --input texts.jsonl --output scores.jsonl
+  isogloss score ./my-model+./my-lora --input texts.jsonl --output tuned.jsonl")]
 pub(crate) struct Args {
     /// A path, a hub id (`org/name`), a short name (`smollm2-135m`) or a server
-    /// (`http://127.0.0.1:8377/v1#model`, its key in ISOGLOSS_API_KEY)
+    /// (`http://127.0.0.1:8377/v1#model`, its key in ISOGLOSS_API_KEY);
+    /// `MODEL+DIR` adds a PEFT adapter
     model: String,
 
     #[command(flatten)]

@@ -22,6 +22,7 @@ Examples:
   isogloss survey smollm2-135m --langs ha,eu,or,kk --out my-run
   isogloss survey ./model-a ./model-b --langs all --fast --out fast-run
   isogloss survey gemma3-270m --langs sw,ha --text my-pairs.tsv --out own-run
+  isogloss survey gemma3-270m gemma3-270m+./my-lora --langs sw,ha,en --out before-and-after
   isogloss survey scripted:knows:fra=.9,hau=.1/0/.5 --langs fr,ha,eu --out planted
 
 Planted truth: a model named scripted:VARIANT[:SKILLS] has no weights and knows the survey's own
@@ -33,7 +34,8 @@ texts by its skills, so that what the survey says can be held against what is tr
 A token of theirs is a character, so their continuations are short and fidelity comes out low.")]
 pub(crate) struct Args {
     /// Models: paths, hub ids (`org/name`), short names (`smollm2-135m`), servers
-    /// (`http://127.0.0.1:8377/v1#model`, the key in ISOGLOSS_API_KEY) or `scripted:` ones
+    /// (`http://127.0.0.1:8377/v1#model`, the key in ISOGLOSS_API_KEY) or `scripted:` ones;
+    /// `MODEL+DIR` adds a PEFT adapter
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
 

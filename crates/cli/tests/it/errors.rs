@@ -7,6 +7,7 @@
 //! | truncated or hostile GGUF | [`damaged_model_files`] | `model/hostile.rs`: cut anywhere, heads, arrays, tensors, settings; fuzz target `gguf` |
 //! | truncated or hostile safetensors | [`damaged_weights`] | `model/hostile.rs::hostile_safetensors`, cut anywhere; fuzz target `safetensors` |
 //! | an architecture not known | [`an_architecture_that_is_not_known`] | `model/checkpoints.rs::what_is_not_computed_is_refused_by_name` |
+//! | an adapter for another model | [`adapters_that_do_not_fit`] | `model/bad_adapters.rs`; fuzz target `adapter` |
 //! | a tokenizer that does not fit | [`a_tokenizer_that_does_not_fit`] | `model/hostile.rs::damaged_tokenizers` |
 //! | NaN weights | [`weights_that_are_no_numbers`] | `model/engine.rs::damaged_weights_are_named`, `an_overflow_inside_is_named_by_its_block` |
 //! | a language that does not exist | [`a_language_that_does_not_exist`] | `lang/registry.rs::an_unknown_language_comes_with_the_nearest` |
@@ -32,7 +33,7 @@ use isogloss_record::files;
 use isogloss_testkit::{Answer, MockServer};
 use serde_json::json;
 
-use crate::{isogloss, run, tiny};
+use crate::{isogloss, run, run_on_lines, tiny};
 
 #[track_caller]
 fn check(output: &Output, wants: &[&str]) {
@@ -247,6 +248,59 @@ fn an_architecture_that_is_not_known() {
         &run(&["score", &name(folder.path())]),
         &["MambaForCausalLM", "config.json", "LlamaForCausalLM"],
     );
+}
+
+#[test]
+fn adapters_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, adapter) = (folder.path().join("base"), folder.path().join("tuned"));
+    tiny::write(&model, &tiny::config(), tiny::tensors(), 8);
+    let adapted = format!("{}+{}", name(&model), name(&adapter));
+    check(
+        &run(&["score", &adapted]),
+        &["no adapter", "tuned", "adapter_config.json"],
+    );
+    tiny::write_adapter(&adapter, 9);
+    check(
+        &run(&["score", &adapted]),
+        &[
+            "does not fit",
+            "base",
+            "q_proj.lora_A.weight",
+            "[1, 8]",
+            "[1, 9]",
+            "org/other",
+        ],
+    );
+    files::write_atomic(
+        &adapter.join("adapter_config.json"),
+        b"{\"peft_type\": \"IA3\"}",
+    )
+    .unwrap();
+    check(&run(&["score", &adapted]), &["IA3", "adapter_config.json"]);
+    files::write_atomic(&adapter.join("adapter_model.safetensors"), b"{").unwrap();
+    tiny::write_adapter(&folder.path().join("empty"), 8);
+    check(
+        &run(&[
+            "score",
+            &format!("{adapted}+{}", name(&folder.path().join("empty"))),
+        ]),
+        &["two adapters"],
+    );
+}
+
+/// The same command on the model and on the model with its adapter.
+#[test]
+fn an_adapter_changes_the_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, adapter) = (folder.path().join("base"), folder.path().join("tuned"));
+    tiny::write(&model, &tiny::config(), tiny::tensors(), 8);
+    tiny::write_adapter(&adapter, 8);
+    let (base, adapter) = (name(&model), name(&adapter));
+    let lines = "{\"id\": 1, \"text\": \"abcdefgh\"}\n";
+    let score = |model: &str| run_on_lines(&["score", model], lines)[0]["logprobs"].to_string();
+    assert_eq!(score(&base), score(&base));
+    assert_ne!(score(&base), score(&format!("{base}+{adapter}")));
 }
 
 #[test]

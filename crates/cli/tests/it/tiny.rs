@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use isogloss_model::checkpoint::Dtype;
-use isogloss_model::checkpoint::write::{OwnedTensor, hf_folder, quantize};
+use isogloss_model::checkpoint::write::{OwnedTensor, hf_folder, quantize, safetensors};
 use isogloss_record::files;
 use serde_json::{Value, json};
 
@@ -49,6 +49,28 @@ pub(crate) fn tensors() -> BTreeMap<String, Vec<f32>> {
         (name, values.collect())
     })
     .collect()
+}
+
+/// Writes a low-rank adapter of the query projection whose A has `n_in` inputs.
+pub(crate) fn write_adapter(folder: &Path, n_in: usize) {
+    let name = "base_model.model.model.layers.0.self_attn.q_proj.lora_";
+    let tensor = |shape: [usize; 2]| OwnedTensor {
+        shape: shape.to_vec(),
+        dtype: Dtype::F32,
+        bytes: quantize(Dtype::F32, &vec![0.5; shape[0] * shape[1]]),
+    };
+    let tensors = BTreeMap::from([
+        (format!("{name}A.weight"), tensor([1, n_in])),
+        (format!("{name}B.weight"), tensor([D_MODEL, 1])),
+    ]);
+    let config = json!({
+        "peft_type": "LORA", "r": 1, "lora_alpha": 2, "target_modules": ["q_proj"],
+        "base_model_name_or_path": "org/other",
+    });
+    files::create_dir_all(folder).unwrap();
+    let write = |name: &str, bytes: &[u8]| files::write_atomic(&folder.join(name), bytes).unwrap();
+    write("adapter_config.json", config.to_string().as_bytes());
+    write("adapter_model.safetensors", &safetensors(&tensors));
 }
 
 /// Writes the folder: settings, weights, and a tokenizer of `n_tokens` letters.

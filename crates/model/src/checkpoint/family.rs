@@ -54,6 +54,42 @@ pub(crate) fn split_fused(
     rename(path, stored, |name| fused_rows(config, name))
 }
 
+/// The canonical tensors that a module's weight consists of, by its name in a Hugging Face folder,
+/// each with the outputs of the module that its rows are: stored rows of `[n_out, n_in]`, however
+/// the weight itself is stored.
+pub(crate) fn outputs(config: &Config, name: &str) -> Vec<(String, View)> {
+    let view = |part| match part {
+        Part::All => View::Whole,
+        Part::Rows { first, n } | Part::Columns { first, n } => View::Rows {
+            first,
+            block: n,
+            stride: n,
+        },
+        Part::Blocks {
+            first,
+            block,
+            stride,
+            ..
+        } => View::Rows {
+            first,
+            block,
+            stride,
+        },
+    };
+    if is_foreign(config, name) {
+        return Vec::new();
+    }
+    let parts = parts(config, name).into_iter();
+    parts.map(|(name, part)| (name, view(part))).collect()
+}
+
+/// Whether a name is that of another family: some have names of their own for everything, and the
+/// canonical ones mean nothing in their files.
+pub(crate) fn is_foreign(config: &Config, name: &str) -> bool {
+    let own_names = [Family::Gpt2, Family::GptNeoX, Family::Bloom];
+    own_names.contains(&config.family) && name.starts_with("model.")
+}
+
 fn rename(
     path: &Path,
     stored: BTreeMap<String, Entry>,

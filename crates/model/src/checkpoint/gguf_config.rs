@@ -63,6 +63,7 @@ pub(crate) fn of_file(file: MappedFile) -> Result<Checkpoint, CheckpointError> {
         quantization: quantization.unwrap_or_else(|| commonest_dtype(&tensors)),
         files: vec![file],
         tensors,
+        overlay: None,
     })
 }
 

@@ -75,11 +75,12 @@ pub(crate) fn of_files(
         quantization: commonest_dtype(&tensors),
         files,
         tensors,
+        overlay: None,
     })
 }
 
 /// Text part of a tensor's name; `None` for what the text model does not use.
-fn tensor_name(name: &str) -> Option<String> {
+pub(crate) fn tensor_name(name: &str) -> Option<String> {
     // Gemma3ForConditionalGeneration nests its text model, before and since transformers 4.52.
     let text = name
         .strip_prefix("language_model.model.")

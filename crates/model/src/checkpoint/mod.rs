@@ -21,7 +21,7 @@
 
 mod config;
 mod error;
-mod family;
+pub(crate) mod family;
 pub(crate) mod gguf;
 pub(crate) mod gguf_config;
 mod hash;
@@ -29,8 +29,9 @@ pub(crate) mod hf_config;
 mod hf_rope;
 mod layout;
 pub(crate) mod mapped;
+mod overlay;
 pub mod quant;
-mod safetensors;
+pub(crate) mod safetensors;
 mod settings;
 mod tensor;
 pub mod write;
@@ -49,6 +50,8 @@ pub use error::{CheckpointError, KNOWN_ARCHITECTURES};
 pub(crate) use layout::expected as expected_tensors;
 pub use tensor::{Dtype, Tensor, View};
 
+pub(crate) use overlay::Overlay;
+
 use mapped::MappedFile;
 
 /// An opened model: settings and memory-mapped tensors.
@@ -66,18 +69,34 @@ pub struct Checkpoint {
     files: Vec<MappedFile>,
     /// By name in Hugging Face layout.
     tensors: BTreeMap<String, Entry>,
+    /// What an adapter changes; `None` without one.
+    overlay: Option<Overlay>,
 }
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// Index into `Checkpoint::files`.
-    file: usize,
+    pub(crate) file: usize,
     /// Bytes of the stored tensor in that file.
-    range: Range<usize>,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    view: View,
+    pub(crate) range: Range<usize>,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) view: View,
+}
+
+impl Entry {
+    /// The tensor, in the files that the entry points into.
+    pub(crate) fn tensor<'a>(&self, name: &'a str, files: &'a [MappedFile]) -> Tensor<'a> {
+        Tensor {
+            name: Cow::Borrowed(name),
+            shape: self.shape.clone(),
+            dtype: self.dtype,
+            bytes: &files[self.file].bytes()[self.range.clone()],
+            view: self.view,
+            change: None,
+        }
+    }
 }
 
 impl Checkpoint {
@@ -132,12 +151,15 @@ impl Checkpoint {
                     path: self.path.clone(),
                     name: name.to_owned(),
                 })?;
+        let Some(overlay) = &self.overlay else {
+            return Ok(entry.tensor(name, &self.files));
+        };
         Ok(Tensor {
-            name: Cow::Borrowed(name),
-            shape: entry.shape.clone(),
-            dtype: entry.dtype,
-            bytes: &self.files[entry.file].bytes()[entry.range.clone()],
-            view: entry.view,
+            change: overlay.changes.get(name),
+            ..match overlay.entries.get(name) {
+                Some(other) => other.tensor(name, &overlay.files),
+                None => entry.tensor(name, &self.files),
+            }
         })
     }
 
@@ -165,14 +187,17 @@ impl Checkpoint {
     /// What exactly this model is. Reads every byte of its files once (a second per gigabyte or
     /// less, on the threads of the current rayon pool): keep the answer.
     ///
-    /// `name` is what the user called it; `compute` is the engine's arithmetic (`f32`).
+    /// With an adapter, its files are part of the hash. `name` is what the user called it; `compute` is the engine's arithmetic (`f32`).
     pub fn fingerprint(&self, name: &str) -> Fingerprint {
         Fingerprint {
             name: name.to_owned(),
             architecture: self.config.family.name().to_owned(),
             quantization: self.quantization.clone(),
             compute: "f32".into(),
-            hash: hash::of_files(&self.files),
+            hash: match &self.overlay {
+                None => hash::of_files(&self.files),
+                Some(overlay) => overlay.hash(&hash::of_files(&self.files)),
+            },
             n_parameters: Some(self.n_parameters()),
             context_length: self.config.context_length,
             license: self.license.clone(),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::quant;
+use crate::adapter::Change;
 
 /// Storage format of a tensor.
 ///
@@ -117,6 +118,8 @@ pub struct Tensor<'a> {
     pub bytes: &'a [u8],
     /// Where the rows lie in those bytes.
     pub view: View,
+    /// What an adapter does to the rows.
+    pub change: Option<&'a Change>,
 }
 
 /// How the rows of a tensor lie in the stored one.
@@ -142,6 +145,21 @@ pub enum View {
     },
 }
 
+impl View {
+    /// Which stored row (with [`View::Columns`]: column) row `row` is.
+    pub(crate) fn stored_row(self, row: usize) -> usize {
+        match self {
+            Self::Whole => row,
+            Self::Rows {
+                first,
+                block,
+                stride,
+            } => first + row / block * stride + row % block,
+            Self::Columns { first, .. } => first + row,
+        }
+    }
+}
+
 impl Tensor<'_> {
     /// Values of one row (the last axis); a vector is a column of rows of one value.
     pub fn row_len(&self) -> usize {
@@ -162,32 +180,28 @@ impl Tensor<'_> {
     /// Writes one row as f32; 0 ≤ `row` < `n_rows`, `out` has `row_len` values. Rows may be done in
     /// parallel.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        let stored = match self.view {
-            View::Whole => row,
-            View::Rows {
-                first,
-                block,
-                stride,
-            } => first + row / block * stride + row % block,
-            View::Columns { first, n_stored } => {
-                let n_bytes = self.dtype.block_bytes();
-                for (j, x) in out.iter_mut().enumerate() {
-                    let at = (j * n_stored + first + row) * n_bytes;
-                    let bytes = &self.bytes[at..at + n_bytes];
-                    quant::dequantize_row(self.dtype, bytes, std::slice::from_mut(x));
-                }
-                return;
+        let stored = self.view.stored_row(row);
+        if let View::Columns { n_stored, .. } = self.view {
+            let n_bytes = self.dtype.block_bytes();
+            for (j, x) in out.iter_mut().enumerate() {
+                let at = (j * n_stored + stored) * n_bytes;
+                let bytes = &self.bytes[at..at + n_bytes];
+                quant::dequantize_row(self.dtype, bytes, std::slice::from_mut(x));
             }
-        };
-        let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
-        let bytes = &self.bytes[stored * n_bytes..(stored + 1) * n_bytes];
-        quant::dequantize_row(self.dtype, bytes, out);
+        } else {
+            let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
+            let bytes = &self.bytes[stored * n_bytes..(stored + 1) * n_bytes];
+            quant::dequantize_row(self.dtype, bytes, out);
+        }
+        if let Some(change) = self.change {
+            change.apply(row, out);
+        }
     }
 
     /// The whole tensor as f32, row-major, on the calling thread.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.row_len() * self.n_rows()];
-        if self.view == View::Whole {
+        if self.view == View::Whole && self.change.is_none() {
             quant::dequantize_row(self.dtype, self.bytes, &mut out);
         } else {
             for (i, row) in out.chunks_exact_mut(self.row_len()).enumerate() {

@@ -45,6 +45,7 @@ use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
 
 pub use network::{EngineOptions, LoadError, Network};
 
+use crate::adapter::{Adapter, AdapterError};
 use crate::backend::{Backend, BackendError, Capabilities, RunSettings};
 use crate::checkpoint::{Checkpoint, CheckpointError, Config};
 use crate::encode::{Encoder, TextToIds};
@@ -67,6 +68,9 @@ pub enum EngineError {
     /// The model's files.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The adapter over it.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// Its tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -92,6 +96,7 @@ impl Explain for EngineError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Checkpoint(error) => error.hint(),
+            Self::Adapter(error) => error.hint(),
             Self::Tokenizer(error) => error.hint(),
             Self::Template { source, .. } => source.hint(),
             Self::Load { .. } => {
@@ -110,7 +115,32 @@ impl Engine {
     /// # Errors
     /// One error that says what, where, expected and found.
     pub fn open(path: &Path, name: &str, options: &EngineOptions) -> Result<Self, EngineError> {
-        let checkpoint = Checkpoint::open(path)?;
+        Self::of_checkpoint(Checkpoint::open(path)?, path, name, options)
+    }
+
+    /// The same with a PEFT adapter applied: a model of its own, with a fingerprint of its own.
+    /// Tokenizer and chat template are those of the model, whatever lies in the adapter's folder.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; an adapter that does not fit the model is refused before any work.
+    pub fn open_adapted(
+        path: &Path,
+        adapter: &Path,
+        name: &str,
+        options: &EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let adapter = Adapter::open(adapter)?;
+        let mut checkpoint = Checkpoint::open(path)?;
+        adapter.apply(&mut checkpoint)?;
+        Self::of_checkpoint(checkpoint, path, name, options)
+    }
+
+    fn of_checkpoint(
+        checkpoint: Checkpoint,
+        path: &Path,
+        name: &str,
+        options: &EngineOptions,
+    ) -> Result<Self, EngineError> {
         let config = checkpoint.config.clone();
         let tokenizer = Tokenizer::open_if_any(path)?;
         let template = match &tokenizer {

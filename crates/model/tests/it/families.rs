@@ -14,7 +14,7 @@ use isogloss_record::{Encoded, Response, files};
 use serde::Deserialize;
 
 /// Largest allowed difference of a log-probability, in nats.
-const TOLERANCE: f64 = 1e-4;
+pub(crate) const TOLERANCE: f64 = 1e-4;
 
 #[derive(Deserialize)]
 struct Goldens {
@@ -24,7 +24,7 @@ struct Goldens {
 #[derive(Deserialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    config: serde_json::Value,
+    pub(crate) config: serde_json::Value,
     pub(crate) tensors: BTreeMap<String, Stored>,
     ids: Vec<u32>,
     logits: Vec<Vec<f64>>,
@@ -33,8 +33,8 @@ pub(crate) struct Case {
 #[derive(Deserialize)]
 pub(crate) struct Stored {
     pub(crate) shape: Vec<usize>,
-    scale: f32,
-    offset: f32,
+    pub(crate) scale: f32,
+    pub(crate) offset: f32,
 }
 
 pub(crate) fn goldens() -> Vec<Case> {
@@ -43,7 +43,7 @@ pub(crate) fn goldens() -> Vec<Case> {
 }
 
 /// The same as `values` in `golden/families/make.py`.
-fn values(name: &str, stored: &Stored) -> Vec<f32> {
+pub(crate) fn values(name: &str, stored: &Stored) -> Vec<f32> {
     let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
     });
@@ -82,8 +82,17 @@ pub(crate) fn with_values(
     Checkpoint::of_safetensors_bytes(&case.config, safetensors(&tensors.collect())).unwrap()
 }
 
+/// The same as llama.cpp's converter writes it.
+pub(crate) fn gguf_checkpoint(name: &str) -> Checkpoint {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/families");
+    let name = format!("{name}.gguf.zst");
+    let compressed = files::read(&folder.join(&name)).unwrap();
+    let bytes = zstd::decode_all(&compressed[..]).unwrap();
+    Checkpoint::of_gguf_bytes(&name, bytes).unwrap()
+}
+
 /// Log-probabilities of every token at every position, from one choice a position.
-fn logprobs(network: &Network, ids: &[u32], n_vocab: usize) -> Vec<Vec<f64>> {
+pub(crate) fn logprobs(network: &Network, ids: &[u32], n_vocab: usize) -> Vec<Vec<f64>> {
     let labels: Vec<Vec<u32>> = (0..n_vocab as u32).map(|id| vec![id]).collect();
     let jobs: Vec<Encoded> = (1..=ids.len())
         .map(|n| Encoded::Choose {
@@ -117,7 +126,7 @@ fn log_softmax(logits: &[f64]) -> Vec<f64> {
 }
 
 /// Largest difference of a log-probability from the golden logits, and where.
-fn compare(checkpoint: Checkpoint, ids: &[u32], logits: &[Vec<f64>]) -> (f64, usize) {
+pub(crate) fn compare(checkpoint: Checkpoint, ids: &[u32], logits: &[Vec<f64>]) -> (f64, usize) {
     let config = checkpoint.config.clone();
     let options = EngineOptions::default();
     let network = Network::load(&config, Arc::new(checkpoint), "tiny", None, &options).unwrap();
@@ -163,15 +172,11 @@ fn every_family_agrees_with_transformers_in_gguf() {
         ids: Vec<u32>,
         logits: Vec<Vec<f64>>,
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/families");
     let json = include_str!("../../../../golden/families/gguf.json");
     let cases = serde_json::from_str::<Goldens>(json).unwrap().cases;
     assert_eq!(cases.len(), 11);
     for case in cases {
-        let name = format!("{}.gguf.zst", case.name);
-        let compressed = files::read(&folder.join(&name)).unwrap();
-        let bytes = zstd::decode_all(&compressed[..]).unwrap();
-        let checkpoint = Checkpoint::of_gguf_bytes(&name, bytes).unwrap();
+        let (name, checkpoint) = (&case.name, gguf_checkpoint(&case.name));
         let (difference, position) = compare(checkpoint, &case.ids, &case.logits);
         assert!(
             difference < TOLERANCE,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod adapters;
+mod bad_adapters;
 mod checkpoints;
 mod engine;
 mod families;

@@ -27,6 +27,7 @@ impl TensorSource for Tiny {
             dtype: Dtype::F32,
             bytes: &self.bytes[name],
             view: View::Whole,
+            change: None,
         })
     }
 }
