@@ -50,6 +50,7 @@ impl TensorSource for Random {
             dtype: Dtype::F32,
             bytes: &from[..n_bytes],
             view: View::Whole,
+            change: None,
         })
     }
 }
