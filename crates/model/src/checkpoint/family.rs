@@ -307,8 +307,14 @@ fn cut(path: &Path, name: &str, entry: &Entry, part: Part) -> Result<Entry, Chec
             ..entry.clone()
         }
     };
+    // A part of a vector is read value by value, which a block of values is not.
+    let is_blocked = entry.dtype.block_len() > 1;
     match (part, entry.shape.as_slice()) {
         (Part::All, _) => Ok(entry.clone()),
+        (_, [_]) if is_blocked => Err(CheckpointError::Unsupported {
+            path: path.to_owned(),
+            what: format!("the vector `{name}` in {}", entry.dtype),
+        }),
         (Part::Rows { first, n }, [stored, ..]) if first + n <= *stored => Ok(with(
             n,
             View::Rows {

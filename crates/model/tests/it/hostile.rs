@@ -199,6 +199,12 @@ fn hostile_gguf_tensors() {
         "expected one spelling of a name, found two",
     );
     let mut gguf = llama_gguf(Dtype::F32);
+    gguf.tensor("blk.0.attn_qkv.bias", &[64], Dtype::Q8_0, vec![0; 68]);
+    check_gguf(
+        &gguf.to_bytes(),
+        "the vector `model.layers.0.self_attn.qkv_proj.bias` in Q8_0 is not supported",
+    );
+    let mut gguf = llama_gguf(Dtype::F32);
     gguf.tensor(fused, &[8, 32], Dtype::F32, vec![0; 8 * 32 * 4]);
     check_gguf(
         &gguf.to_bytes(),
