@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use isogloss_record::{Encoded, FinishReason, Response, Sampling, Usage};
 
-use super::core::{Core, State, Todo};
+use super::core::{Core, State};
 use super::output;
+use super::pass::Todo;
 use super::tree::{Path, SegmentId};
 use crate::backend::{BackendError, RunSettings};
 use crate::sample;

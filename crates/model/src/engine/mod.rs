@@ -28,12 +28,16 @@
 //! # }
 //! ```
 
+mod check;
 mod core;
 mod generate;
+mod jobs;
 #[doc(hidden)]
 pub mod measure;
 mod network;
 mod output;
+mod pass;
+mod score;
 mod top;
 mod tree;
 

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::core::{Core, State, Todo};
+use super::core::{Core, State};
 use super::output;
+use super::pass::Todo;
 use super::tree::{Path, Tree};
 use crate::backend::{BackendError, RunSettings};
 use isogloss_record::Encoded;

@@ -1,0 +1,83 @@
+//! What cannot be computed is refused here, before any work.
+
+use isogloss_record::Encoded;
+
+use super::core::Core;
+use crate::backend::BackendError;
+
+impl Core {
+    /// Refuses what cannot be computed, before any work.
+    pub(super) fn check(&self, job: &Encoded) -> Result<(), BackendError> {
+        let (n_vocab, limit) = (
+            self.decoder.config.vocab_size,
+            self.decoder.config.context_length,
+        );
+        let known = |ids: &[u32]| match ids.iter().find(|id| **id as usize >= n_vocab) {
+            Some(id) => Err(BackendError::Invalid(format!(
+                "token id {id} is outside the vocabulary of `{}` (ids 0 to {})",
+                self.name,
+                n_vocab - 1
+            ))),
+            None => Ok(()),
+        };
+        let fits = |found: usize| {
+            if found <= limit {
+                Ok(())
+            } else {
+                Err(BackendError::TooLong {
+                    model: self.name.clone(),
+                    found,
+                    limit,
+                })
+            }
+        };
+        match job {
+            Encoded::Score {
+                token_ids,
+                n_context,
+                n_pooled,
+                ..
+            } => {
+                known(token_ids)?;
+                fits(token_ids.len())?;
+                if *n_context > token_ids.len() || *n_pooled > token_ids.len() {
+                    return Err(BackendError::Invalid(format!(
+                        "a text of {} tokens cannot have {n_context} of context and {n_pooled} pooled",
+                        token_ids.len()
+                    )));
+                }
+                Ok(())
+            }
+            Encoded::Choose { token_ids, labels } => {
+                known(token_ids)?;
+                if token_ids.is_empty() || labels.is_empty() || labels.iter().any(Vec::is_empty) {
+                    return Err(BackendError::Invalid(
+                        "a choice needs a context and labels of one token or more".into(),
+                    ));
+                }
+                labels.iter().try_for_each(|label| {
+                    known(label)?;
+                    fits(token_ids.len() + label.len())
+                })
+            }
+            Encoded::Generate {
+                token_ids,
+                sampling,
+            } => {
+                known(token_ids)?;
+                if token_ids.is_empty() {
+                    return Err(BackendError::Invalid(
+                        "a prompt needs one token or more".into(),
+                    ));
+                }
+                if !sampling.temperature.is_finite() || sampling.temperature < 0.0 {
+                    return Err(BackendError::Invalid(format!(
+                        "the temperature must be 0 or more, not {}",
+                        sampling.temperature
+                    )));
+                }
+                fits(token_ids.len() + usize::from(sampling.max_tokens > 0))
+            }
+        }
+    }
+}
