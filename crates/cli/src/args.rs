@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
+use isogloss_eval::jsonl::Line;
+use isogloss_eval::primitive::Input;
 use isogloss_model::RunSettings;
 use isogloss_model::engine::EngineOptions;
+use isogloss_model::truncate::Truncate;
 
 /// How the work is spread; none of these changes a number.
 #[derive(Args)]
@@ -46,6 +49,46 @@ impl Compute {
             batch_size: self.batch_size(),
             share_prefixes: !self.no_prefix_sharing,
             cancel: stop,
+        }
+    }
+}
+
+/// What is done with a text that is longer than the model's context.
+#[derive(Args)]
+pub(crate) struct Fit {
+    /// What to do with a text that is longer than the model's context
+    ///
+    /// It is refused before any work, or its tokens are cut, on the left or on the right. What is asked
+    /// about (a continuation, the room for new tokens up to half the context) is never cut, and a
+    /// begin-of-sequence token stays.
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = TruncateName::Refuse)]
+    truncate: TruncateName,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TruncateName {
+    /// Refuse it
+    Refuse,
+    /// Cut its first tokens
+    Left,
+    /// Cut its last tokens
+    Right,
+}
+
+impl Fit {
+    pub(crate) fn of<'a>(&self, lines: &'a [Line], file: &'a str) -> Input<'a> {
+        Input {
+            lines,
+            file,
+            truncate: self.truncate(),
+        }
+    }
+
+    pub(crate) fn truncate(&self) -> Truncate {
+        match self.truncate {
+            TruncateName::Refuse => Truncate::Refuse,
+            TruncateName::Left => Truncate::Left,
+            TruncateName::Right => Truncate::Right,
         }
     }
 }

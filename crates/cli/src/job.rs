@@ -222,6 +222,7 @@ fn config(job: &Job<'_>, backends: &[&dyn Backend], texts: &SurveyTexts) -> serd
         "measures": measures,
         "complete": settings.complete,
         "seed": settings.seed,
+        "truncate": settings.truncate.id(),
         "policy": job.policy.stamp(),
         "samples": job.samples,
     })
@@ -285,8 +286,12 @@ fn spent(model: &str, usage: &Usage, begun: Instant) -> String {
     let memory = machine::peak_memory_bytes().map_or(String::new(), |bytes| {
         format!(", {} MB at the peak", bytes / (1 << 20))
     });
+    let cut = match usage.n_tokens_cut {
+        0 => String::new(),
+        n => format!(", {n} cut from texts too long for it"),
+    };
     format!(
-        "{model}: {} tokens asked for, {} computed, {} shared with another text, {} already stored; {:.0} s{memory}",
+        "{model}: {} tokens asked for, {} computed, {} shared with another text, {} already stored{cut}; {:.0} s{memory}",
         usage.n_tokens_requested,
         usage.n_tokens_computed,
         usage.n_tokens_shared,

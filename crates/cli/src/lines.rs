@@ -7,11 +7,13 @@ use std::path::Path;
 use isogloss_eval::jsonl::{self, Line, LineError};
 use isogloss_eval::primitive::PrimitiveError;
 use isogloss_model::BackendError;
+use isogloss_record::Usage;
 use isogloss_record::files::FileError;
 use serde_json::{Map, Value};
 
 use crate::args::Lines;
 use crate::error::{CliError, Result};
+use crate::output;
 
 /// All lines of the input, and the name that errors give it.
 pub(crate) fn read(lines: &Lines) -> Result<(Vec<Line>, String)> {
@@ -26,13 +28,13 @@ pub(crate) fn read(lines: &Lines) -> Result<(Vec<Line>, String)> {
 
 /// Calls `work` with a sink for answers; every answer is flushed as it comes, so that a stopped
 /// command has lost nothing that it had finished. A reader that closed the pipe (`| head`) ends the
-/// command quietly.
+/// command quietly, with `None`.
 pub(crate) fn write<T, E: Into<CliError>>(
     lines: &Lines,
     work: impl FnOnce(
         &mut dyn FnMut(Map<String, Value>) -> std::result::Result<(), LineError>,
     ) -> std::result::Result<T, E>,
-) -> Result<()> {
+) -> Result<Option<T>> {
     let name = if is_standard(&lines.output) {
         "standard output".to_owned()
     } else {
@@ -54,9 +56,19 @@ pub(crate) fn write<T, E: Into<CliError>>(
         written
     });
     match done {
-        Err(_) if is_closed => Ok(()),
+        Err(_) if is_closed => Ok(None),
         Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+        Ok(done) => Ok(Some(done)),
+    }
+}
+
+/// Says that texts were cut, where they were.
+pub(crate) fn tell_cut(usage: Option<Usage>) {
+    let n = usage.map_or(0, |usage| usage.n_tokens_cut);
+    if n > 0 {
+        output::talk(&format!(
+            "note: {n} tokens were cut from texts longer than the model's context"
+        ));
     }
 }
 

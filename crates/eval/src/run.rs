@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use isogloss_model::truncate::Truncate;
 use isogloss_model::{Backend, BackendError, RunSettings};
 use isogloss_record::{Encoded, Explain, Key, Request, Response, Store, StoreError, Usage};
 use serde::Serialize;
@@ -85,6 +86,7 @@ pub struct Runner<'a> {
     backend: &'a dyn Backend,
     store: &'a mut Store,
     settings: RunSettings<'a>,
+    truncate: Truncate,
     usage: Usage,
 }
 
@@ -95,8 +97,15 @@ impl<'a> Runner<'a> {
             backend,
             store,
             settings,
+            truncate: Truncate::Refuse,
             usage: Usage::default(),
         }
+    }
+
+    /// The same, where texts longer than the model's context may be cut.
+    #[must_use]
+    pub fn truncating(self, truncate: Truncate) -> Self {
+        Self { truncate, ..self }
     }
 
     /// The model.
@@ -133,17 +142,18 @@ impl<'a> Runner<'a> {
             .collect())
     }
 
-    /// The requests in exact ids.
-    pub fn encode(&self, requests: &[Request]) -> Result<Vec<Encoded>, RunError> {
-        requests
-            .iter()
-            .enumerate()
-            .map(|(index, request)| {
-                self.backend
-                    .encode(request)
-                    .map_err(|source| RunError::Request { index, source })
-            })
-            .collect()
+    /// The requests in exact ids. Tokens that are cut count in [`Runner::usage`].
+    pub fn encode(&mut self, requests: &[Request]) -> Result<Vec<Encoded>, RunError> {
+        let mut jobs = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            let (job, n_cut) = self
+                .backend
+                .encode_cut(request, self.truncate)
+                .map_err(|source| RunError::Request { index, source })?;
+            self.usage.n_tokens_cut += n_cut as u64;
+            jobs.push(job);
+        }
+        Ok(jobs)
     }
 
     /// Tokens of these jobs that are not in the store: the work ahead, for an estimate.

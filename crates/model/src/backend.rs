@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
 
+use crate::truncate::Truncate;
+
 /// A model that can be asked.
 ///
 /// Text becomes token ids on one path ([`Backend::encode`]), so that what is computed, hashed and
@@ -21,6 +23,24 @@ pub trait Backend: Sync {
 
     /// A request in exact token ids.
     fn encode(&self, request: &Request) -> Result<Encoded, BackendError>;
+
+    /// As [`Backend::encode`], where a text that is too long may be cut; and how many tokens were.
+    ///
+    /// # Errors
+    /// Those of `encode`, and [`BackendError::Uncuttable`].
+    fn encode_cut(
+        &self,
+        request: &Request,
+        truncate: Truncate,
+    ) -> Result<(Encoded, usize), BackendError> {
+        match truncate {
+            Truncate::Refuse => self.encode(request).map(|job| (job, 0)),
+            Truncate::Left | Truncate::Right => Err(BackendError::Unsupported {
+                model: self.fingerprint().name.clone(),
+                what: "cut texts".into(),
+            }),
+        }
+    }
 
     /// Answers every job. `on_response` gets each index once, in any order, as answers are ready.
     ///
@@ -137,6 +157,14 @@ pub enum BackendError {
         /// Context length.
         limit: usize,
     },
+    /// Longer than the model's context even after cutting.
+    #[error("the text cannot be cut to fit `{model}`: {why}")]
+    Uncuttable {
+        /// Name of the model.
+        model: String,
+        /// What does not fit, or must not be cut.
+        why: String,
+    },
     /// Two begin-of-sequence tokens at the start.
     #[error("the text begins with two begin-of-sequence tokens (id {id})")]
     TwoBos {
@@ -169,7 +197,10 @@ impl Explain for BackendError {
         match self {
             Self::Unsupported { .. } | Self::Invalid(_) => None,
             Self::TooLong { .. } => {
-                Some("shorten the text or take a model with a longer context".into())
+                Some("shorten the text, take a model with a longer context, or cut it: `--truncate left` or `right`".into())
+            }
+            Self::Uncuttable { .. } => {
+                Some("shorten the text, take a model with a longer context, or `--truncate left`".into())
             }
             Self::TwoBos { .. } => {
                 Some("remove the begin-of-sequence text: the tokenizer adds it by itself".into())

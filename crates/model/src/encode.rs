@@ -13,13 +13,15 @@
 //! - Where both merge into so few tokens that nothing is left for the continuation (a combining
 //!   mark after its letter), the continuation begins at the first id that differs from the
 //!   context's; that token holds the end of the context too.
-//! - Two BOS are refused, and so is what does not fit into the context length.
+//! - Two BOS are refused. What does not fit into the context length is refused too, or cut
+//!   ([`crate::truncate`]).
 
 use isogloss_record::{Encoded, Prompt, Request, Span};
 
 use crate::backend::BackendError;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
+use crate::truncate::{Limit, Truncate};
 
 /// What turns text into ids: a tokenizer at hand, or one behind a server.
 pub trait TextToIds: std::fmt::Debug {
@@ -74,6 +76,42 @@ impl Encoder<'_> {
     /// [`BackendError::TwoBos`], [`BackendError::TooLong`], [`BackendError::Unsupported`] without
     /// tokenizer or template.
     pub fn encode(&self, request: &Request) -> Result<Encoded, BackendError> {
+        self.encode_cut(request, Truncate::Refuse)
+            .map(|(job, _)| job)
+    }
+
+    /// The same, cut where it does not fit; and how many tokens were.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`], and [`BackendError::Uncuttable`].
+    pub fn encode_cut(
+        &self,
+        request: &Request,
+        truncate: Truncate,
+    ) -> Result<(Encoded, usize), BackendError> {
+        let limit = Limit {
+            model: self.model,
+            n_tokens: self.context_length,
+            bos: self.bos,
+            is_dialogue: matches!(
+                request,
+                Request::Score {
+                    context: Prompt::Chat(_),
+                    ..
+                } | Request::Choose {
+                    context: Prompt::Chat(_),
+                    ..
+                } | Request::Generate {
+                    prompt: Prompt::Chat(_),
+                    ..
+                }
+            ),
+        };
+        limit.fit(self.whole(request)?, truncate)
+    }
+
+    /// The request in exact ids, of any length.
+    fn whole(&self, request: &Request) -> Result<Encoded, BackendError> {
         match request {
             Request::Score {
                 context,
@@ -87,8 +125,7 @@ impl Encoder<'_> {
                 if token_ids.is_empty() {
                     return Err(BackendError::Invalid("the prompt is empty".into()));
                 }
-                // Room for one new token; more are generated as far as the context reaches.
-                self.check(&token_ids, 1)?;
+                self.check(&token_ids)?;
                 Ok(Encoded::Generate {
                     token_ids,
                     sampling: sampling.clone(),
@@ -105,7 +142,7 @@ impl Encoder<'_> {
         pool: bool,
     ) -> Result<Encoded, BackendError> {
         let (token_ids, n_context) = self.pair(self.source(context)?, continuation)?;
-        self.check(&token_ids, 0)?;
+        self.check(&token_ids)?;
         let scored_from = match span {
             Span::All => 1,
             Span::Continuation => n_context.max(1),
@@ -207,10 +244,10 @@ impl Encoder<'_> {
             if ids.is_empty() {
                 return Err(no_token_of_its_own(&label));
             }
-            self.check(&token_ids, ids.len())?;
             self.check_ids(&ids)?;
             label_ids.push(ids);
         }
+        self.check(&token_ids)?;
         Ok(Encoded::Choose {
             token_ids,
             labels: label_ids,
@@ -266,24 +303,15 @@ impl Encoder<'_> {
         }
     }
 
-    /// One BOS, known ids, and room for `n_more` tokens.
-    fn check(&self, ids: &[u32], n_more: usize) -> Result<(), BackendError> {
+    /// One BOS and known ids.
+    fn check(&self, ids: &[u32]) -> Result<(), BackendError> {
         if let (Some(bos), [first, second, ..]) = (self.bos, ids)
             && *first == bos
             && *second == bos
         {
             return Err(BackendError::TwoBos { id: bos });
         }
-        self.check_ids(ids)?;
-        let found = ids.len() + n_more;
-        if found > self.context_length {
-            return Err(BackendError::TooLong {
-                model: self.model.to_owned(),
-                found,
-                limit: self.context_length,
-            });
-        }
-        Ok(())
+        self.check_ids(ids)
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<(), BackendError> {

@@ -12,6 +12,7 @@ pub mod scripted;
 pub mod template;
 pub mod tokenizer;
 pub mod train;
+pub mod truncate;
 
 pub use arch::{ModelError, TensorSource};
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};

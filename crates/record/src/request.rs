@@ -189,6 +189,9 @@ pub struct Usage {
     pub n_tokens_shared: u64,
     /// Tokens of responses that were already in the run store.
     pub n_tokens_stored: u64,
+    /// Tokens that were cut from texts longer than the model's context.
+    #[serde(default)]
+    pub n_tokens_cut: u64,
 }
 
 impl std::ops::AddAssign for Usage {
@@ -197,5 +200,6 @@ impl std::ops::AddAssign for Usage {
         self.n_tokens_computed += other.n_tokens_computed;
         self.n_tokens_shared += other.n_tokens_shared;
         self.n_tokens_stored += other.n_tokens_stored;
+        self.n_tokens_cut += other.n_tokens_cut;
     }
 }

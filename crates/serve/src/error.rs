@@ -76,6 +76,7 @@ impl ApiError {
         let status = match error {
             BackendError::Invalid(_)
             | BackendError::TooLong { .. }
+            | BackendError::Uncuttable { .. }
             | BackendError::TwoBos { .. }
             | BackendError::Unsupported { .. }
             // A template that refuses a dialogue.

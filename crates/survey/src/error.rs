@@ -2,7 +2,7 @@
 
 use isogloss_eval::run::RunError;
 use isogloss_model::BackendError;
-use isogloss_record::{Explain, StoreError};
+use isogloss_record::{Explain, Lang, StoreError};
 
 /// Why a survey ended without results.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,23 @@ pub enum SurveyError {
     /// The run store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Texts that the model cannot hold: nothing was computed.
+    #[error(
+        "{n_texts} texts are longer than the {limit} tokens that `{model}` can hold (the longest has {longest}), in {}",
+        codes(languages)
+    )]
+    TooLong {
+        /// Name of the model.
+        model: String,
+        /// Its context length.
+        limit: usize,
+        /// Pairs of a context and its longest option that do not fit.
+        n_texts: usize,
+        /// Tokens of the longest.
+        longest: usize,
+        /// Languages of these texts.
+        languages: Vec<Lang>,
+    },
     /// Settings that cannot be followed.
     #[error("{what}: found {found}, expected {expected}")]
     Settings {
@@ -26,6 +43,20 @@ pub enum SurveyError {
         /// What is possible.
         expected: String,
     },
+}
+
+/// The first languages by their codes, and how many more there are.
+fn codes(languages: &[Lang]) -> String {
+    const N_SHOWN: usize = 8;
+    let shown: Vec<String> = languages
+        .iter()
+        .take(N_SHOWN)
+        .map(Lang::to_string)
+        .collect();
+    match languages.len().saturating_sub(N_SHOWN) {
+        0 => shown.join(", "),
+        n => format!("{} and {n} more", shown.join(", ")),
+    }
 }
 
 impl SurveyError {
@@ -45,6 +76,10 @@ impl Explain for SurveyError {
             Self::Run(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::TooLong { .. } => Some(
+                "leave these languages out, or cut their contexts: `--truncate left` or `right`"
+                    .into(),
+            ),
             Self::Settings { .. } => None,
         }
     }

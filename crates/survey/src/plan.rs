@@ -9,13 +9,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isogloss_model::Backend;
+use isogloss_model::truncate::Truncate;
+use isogloss_model::{Backend, BackendError};
 use isogloss_record::survey::LanguageFacts;
-use isogloss_record::{Lang, Seed};
+use isogloss_record::{Lang, Seed, Span};
 
 use crate::error::SurveyError;
 use crate::items::{GROUP, Group, Side};
 use crate::measures::Measure;
+use crate::session::score::pair;
 use crate::session::texts::SurveyTexts;
 use crate::session::tracks::{Track, tracks};
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub complete: bool,
     /// Seed of every draw.
     pub seed: Seed,
+    /// What is done with a text that is longer than a model's context.
+    pub truncate: Truncate,
 }
 
 /// How many text items are asked.
@@ -88,6 +92,7 @@ impl Settings {
             measures: BTreeSet::from(Measure::ALL),
             complete: false,
             seed: Seed(0),
+            truncate: Truncate::Refuse,
         }
     }
 
@@ -174,6 +179,10 @@ impl Plan {
 
 /// Counts the tokens of a survey with the model's own tokenizer; shared prefixes once, options of
 /// the reference language once. Words and chat answers are estimated at their usual size.
+///
+/// # Errors
+/// [`SurveyError::TooLong`] where texts do not fit the model and are not to be cut, with all the
+/// languages that this concerns.
 pub fn plan(
     model: &dyn Backend,
     languages: &BTreeMap<Lang, LanguageFacts>,
@@ -182,6 +191,7 @@ pub fn plan(
 ) -> Result<Plan, SurveyError> {
     settings.check()?;
     let tracks = tracks(languages, texts, settings);
+    check_fits(model, &tracks, settings.truncate)?;
     let mut least = 0;
     let mut most = 0;
     let count = |text: &str| Ok::<u64, SurveyError>(model.tokenize(text)?.len() as u64);
@@ -238,5 +248,55 @@ pub fn plan(
         n_languages: tracks.len(),
         n_tokens_least: least,
         n_tokens_most: most.max(least),
+    })
+}
+
+/// Tokens by which a pair may be longer than its parts: what stands first and between them, and what
+/// a tokenizer splits otherwise at the seam.
+const N_TOKENS_SEAM: usize = 16;
+
+/// Refuses texts that the model cannot hold (even cut, where they may be), before any work.
+fn check_fits(
+    model: &dyn Backend,
+    tracks: &[Track],
+    truncate: Truncate,
+) -> Result<(), SurveyError> {
+    let limit = model.fingerprint().context_length;
+    let (mut languages, mut n_texts, mut longest) = (BTreeSet::new(), 0, 0);
+    for track in tracks {
+        let groups = track.groups.iter();
+        for side in groups.flat_map(|group| [&group.to_reference, &group.from_reference]) {
+            let tokens = |text: &String| Ok::<_, SurveyError>(model.tokenize(text)?.len());
+            let options = (side.options.iter().map(tokens)).collect::<Result<Vec<_>, _>>()?;
+            let n_option = options.iter().copied().max().unwrap_or(0);
+            let longest_option = options.iter().position(|n| *n == n_option);
+            for context in side.contexts.iter().chain(&side.nonsense) {
+                let n_tokens = tokens(context)? + n_option;
+                if n_tokens + N_TOKENS_SEAM <= limit {
+                    continue;
+                }
+                let option = longest_option.map_or("", |at| side.options[at].as_str());
+                let request = pair(context, option, Span::All, false);
+                let found = match model.encode_cut(&request, truncate) {
+                    Err(BackendError::TooLong { found, .. }) => found,
+                    Err(BackendError::Uncuttable { .. }) => n_tokens,
+                    // Anything else is said where it is asked.
+                    Ok(_) | Err(_) => continue,
+                };
+                languages.insert(track.lang);
+                n_texts += 1;
+                longest = longest.max(found);
+            }
+        }
+    }
+    if languages.is_empty() {
+        return Ok(());
+    }
+    Err(SurveyError::TooLong {
+        model: model.fingerprint().name.clone(),
+        limit,
+        n_texts,
+        longest,
+        languages: languages.into_iter().collect(),
     })
 }

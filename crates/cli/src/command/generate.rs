@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use isogloss_eval::primitive;
 use isogloss_record::Sampling;
 
-use crate::args::{Compute, Lines};
+use crate::args::{Compute, Fit, Lines};
 use crate::error::{CliError, Result};
 use crate::{interrupt, lines, model};
 
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     lines: Lines,
 
     #[command(flatten)]
+    fit: Fit,
+
+    #[command(flatten)]
     compute: Compute,
 }
 
@@ -65,9 +68,11 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         stop: args.stop.clone(),
     };
     interrupt::watch();
-    lines::write(&args.lines, |sink| {
-        primitive::generate::generate(&*model, &input, &name, &sampling, &settings, sink)
+    let input = args.fit.of(&input, &name);
+    let usage = lines::write(&args.lines, |sink| {
+        primitive::generate::generate(&*model, &input, &sampling, &settings, sink)
             .map_err(lines::ended)
     })?;
+    lines::tell_cut(usage);
     Ok(())
 }

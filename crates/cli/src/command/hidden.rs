@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use isogloss_eval::primitive::hidden::{self, HiddenOptions, Pool};
 use isogloss_model::engine::EngineOptions;
 
-use crate::args::{Compute, Lines};
+use crate::args::{Compute, Fit, Lines};
 use crate::error::Result;
 use crate::{interrupt, lines, model};
 
@@ -36,6 +36,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     lines: Lines,
+
+    #[command(flatten)]
+    fit: Fit,
 
     #[command(flatten)]
     compute: Compute,
@@ -84,13 +87,14 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         },
     };
     interrupt::watch();
-    let (bytes, _) = hidden::hidden(
+    let (bytes, usage) = hidden::hidden(
         &*model,
-        &input,
-        &name,
+        &args.fit.of(&input, &name),
         &wanted,
         &args.compute.run_settings(stop),
     )
     .map_err(lines::ended)?;
-    lines::write_bytes(&args.lines.output, &bytes)
+    lines::write_bytes(&args.lines.output, &bytes)?;
+    lines::tell_cut(Some(usage));
+    Ok(())
 }

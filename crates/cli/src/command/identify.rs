@@ -27,4 +27,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     lines::write(&args.lines, |sink| {
         primitive::identify::identify(&input, &name, sink)
     })
+    .map(|_| ())
 }

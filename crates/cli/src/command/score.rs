@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use isogloss_eval::primitive;
 
-use crate::args::{Compute, Lines};
+use crate::args::{Compute, Fit, Lines};
 use crate::error::Result;
 use crate::{interrupt, lines, model};
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     lines: Lines,
 
     #[command(flatten)]
+    fit: Fit,
+
+    #[command(flatten)]
     compute: Compute,
 }
 
@@ -37,8 +40,10 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
     let model = model::open_for_lines(&args.model, &args.compute.engine_options())?;
     let settings = args.compute.run_settings(stop);
     interrupt::watch();
-    lines::write(&args.lines, |sink| {
-        primitive::score::score(&*model, &input, &name, &settings, sink).map_err(lines::ended)
+    let input = args.fit.of(&input, &name);
+    let usage = lines::write(&args.lines, |sink| {
+        primitive::score::score(&*model, &input, &settings, sink).map_err(lines::ended)
     })?;
+    lines::tell_cut(usage);
     Ok(())
 }

@@ -7,7 +7,7 @@ use isogloss_lang::registry;
 use isogloss_record::{Lang, Seed, files};
 use isogloss_survey::{ItemCount, Policy, Settings};
 
-use crate::args::Compute;
+use crate::args::{Compute, Fit};
 use crate::error::Result;
 use crate::job::{self, Job, Texts};
 
@@ -86,6 +86,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
+    #[command(flatten)]
+    fit: Fit,
+
     /// Leave sample texts out of the results and the atlas
     #[arg(long)]
     no_samples: bool,
@@ -125,6 +128,7 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         n_continuations: args.continuations.unwrap_or(defaults.n_continuations),
         complete: args.complete,
         seed: Seed(args.seed),
+        truncate: args.fit.truncate(),
         ..defaults
     };
     let policy = match &args.policy {

@@ -31,4 +31,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     lines::write(&args.lines, |sink| {
         primitive::tokenize::tokenize(&tokenizer, &input, &name, sink)
     })
+    .map(|_| ())
 }

@@ -9,6 +9,7 @@ mod primitives;
 mod serve;
 mod survey;
 mod tiny;
+mod truncate;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -32,6 +32,7 @@ use std::thread;
 use std::time::Duration;
 
 use isogloss_model::encode::Encoder;
+use isogloss_model::truncate::{Limit, Truncate};
 use isogloss_model::{Backend, BackendError, Capabilities, RunSettings};
 use isogloss_record::{Encoded, Fingerprint, Prompt, Request, Response, Usage};
 use serde::Deserialize;
@@ -218,6 +219,15 @@ impl Backend for ServerModel {
     }
 
     fn encode(&self, request: &Request) -> Result<Encoded, BackendError> {
+        self.encode_cut(request, Truncate::Refuse)
+            .map(|(job, _)| job)
+    }
+
+    fn encode_cut(
+        &self,
+        request: &Request,
+        truncate: Truncate,
+    ) -> Result<(Encoded, usize), BackendError> {
         let encoder = self.encoder();
         match request {
             Request::Score { pool: true, .. } => {
@@ -233,19 +243,26 @@ impl Backend for ServerModel {
                 let ids = self
                     .chat
                     .ids(&self.http, &self.fingerprint.name, messages)?;
-                encoder.encode(&Request::Generate {
-                    prompt: Prompt::Tokens(ids),
+                let whole = Encoded::Generate {
+                    token_ids: ids,
                     sampling: sampling.clone(),
-                })
+                };
+                let limit = Limit {
+                    model: &self.fingerprint.name,
+                    n_tokens: self.fingerprint.context_length,
+                    bos: self.ids.bos(),
+                    is_dialogue: true,
+                };
+                limit.fit(whole, truncate)
             }
             Request::Score { context, .. } | Request::Choose { context, .. } => {
                 self.check_scoring()?;
                 if matches!(context, Prompt::Chat(_)) {
                     return Err(self.unsupported("score after a dialogue: it is behind a server"));
                 }
-                encoder.encode(request)
+                encoder.encode_cut(request, truncate)
             }
-            Request::Generate { .. } => encoder.encode(request),
+            Request::Generate { .. } => encoder.encode_cut(request, truncate),
         }
     }
 

@@ -7,7 +7,7 @@ use isogloss_model::{Backend, RunSettings};
 use isogloss_record::{Encoded, Message, Prompt, Request, Response, Sampling, Usage};
 use serde_json::{Map, Value};
 
-use super::{PrimitiveError, Sink, answer_all};
+use super::{Input, PrimitiveError, Sink, answer_all};
 use crate::jsonl::{Line, LineError, decimal};
 
 const KNOWN: [&str; 2] = ["prompt", "messages"];
@@ -15,19 +15,18 @@ const KNOWN: [&str; 2] = ["prompt", "messages"];
 /// Continues every line.
 pub fn generate(
     backend: &dyn Backend,
-    lines: &[Line],
-    file: &str,
+    input: &Input<'_>,
     sampling: &Sampling,
     settings: &RunSettings<'_>,
     sink: Sink<'_>,
 ) -> Result<Usage, PrimitiveError> {
     let request = |line: &Line| {
         Ok(Request::Generate {
-            prompt: prompt(line, file)?,
+            prompt: prompt(line, input.file)?,
             sampling: sampling.clone(),
         })
     };
-    answer_all(backend, lines, file, settings, request, answer, sink)
+    answer_all(backend, input, settings, request, answer, sink)
 }
 
 fn prompt(line: &Line, file: &str) -> Result<Prompt, LineError> {

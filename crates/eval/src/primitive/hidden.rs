@@ -7,8 +7,8 @@ use isogloss_model::{Backend, RunSettings};
 use isogloss_record::{Pooled, Prompt, Request, Response, Span, Usage};
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::{PrimitiveError, at};
-use crate::jsonl::{Line, LineError};
+use super::{Input, PrimitiveError, at};
+use crate::jsonl::LineError;
 
 /// Which vector of a text is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +31,16 @@ pub struct HiddenOptions {
 /// The states of every line as a safetensors file.
 pub fn hidden(
     backend: &dyn Backend,
-    lines: &[Line],
-    file: &str,
+    input: &Input<'_>,
     options: &HiddenOptions,
     settings: &RunSettings<'_>,
 ) -> Result<(Vec<u8>, Usage), PrimitiveError> {
+    let Input {
+        lines,
+        file,
+        truncate,
+    } = *input;
+    let mut n_tokens_cut = 0;
     let mut jobs = Vec::with_capacity(lines.len());
     let mut names: Vec<String> = Vec::with_capacity(lines.len());
     for line in lines {
@@ -48,11 +53,11 @@ pub fn hidden(
             span: Span::Continuation,
             pool: true,
         };
-        jobs.push(
-            backend
-                .encode(&request)
-                .map_err(|error| at(line, file, &error))?,
-        );
+        let (job, n_cut) = backend
+            .encode_cut(&request, truncate)
+            .map_err(|error| at(line, file, &error))?;
+        n_tokens_cut += n_cut as u64;
+        jobs.push(job);
         let name = match line.id() {
             serde_json::Value::String(text) => text,
             other => other.to_string(),
@@ -66,7 +71,7 @@ pub fn hidden(
     }
     let mut states: Vec<Option<(Vec<usize>, Vec<u8>)>> = vec![None; jobs.len()];
     let mut refused = None;
-    let usage = backend.run(&jobs, settings, &mut |i, response| {
+    let mut usage = backend.run(&jobs, settings, &mut |i, response| {
         let Response::Score {
             pooled: Some(pooled),
             ..
@@ -79,6 +84,7 @@ pub fn hidden(
             Err(problem) => refused = Some(problem),
         }
     })?;
+    usage.n_tokens_cut = n_tokens_cut;
     if let (Some(problem), Some(line)) = (refused, lines.first()) {
         return Err(line.error(file, problem).into());
     }

@@ -2,13 +2,13 @@
 //!
 //! Input: `{"id","text"}`, `{"id","context","continuation"}` or `{"id","token_ids"}`. Output:
 //! `{"id","token_ids","logprobs","n_context_tokens","loglikelihood","greedy","bits_per_byte"}`;
-//! log-probabilities in nats, null where nothing precedes.
+//! log-probabilities in nats, null where nothing precedes. With `n_tokens_cut` where texts may be cut.
 
 use isogloss_model::{Backend, RunSettings};
 use isogloss_record::{Encoded, Prompt, Request, Response, Span, Usage};
 use serde_json::{Map, Value};
 
-use super::{PrimitiveError, Sink, answer_all};
+use super::{Input, PrimitiveError, Sink, answer_all};
 use crate::jsonl::{Line, LineError, decimal};
 
 const KNOWN: [&str; 4] = ["text", "context", "continuation", "token_ids"];
@@ -16,17 +16,15 @@ const KNOWN: [&str; 4] = ["text", "context", "continuation", "token_ids"];
 /// Scores every line.
 pub fn score(
     backend: &dyn Backend,
-    lines: &[Line],
-    file: &str,
+    input: &Input<'_>,
     settings: &RunSettings<'_>,
     sink: Sink<'_>,
 ) -> Result<Usage, PrimitiveError> {
     answer_all(
         backend,
-        lines,
-        file,
+        input,
         settings,
-        |line| request(line, file),
+        |line| request(line, input.file),
         answer,
         sink,
     )

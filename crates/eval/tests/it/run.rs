@@ -140,7 +140,8 @@ fn answers_are_in_order_and_asked_once() {
             n_tokens_requested: 57,
             n_tokens_computed: 38,
             n_tokens_shared: 19,
-            n_tokens_stored: 0
+            n_tokens_stored: 0,
+            n_tokens_cut: 0,
         }
     );
     assert_eq!(heard.first().unwrap().n_tokens_done, 0);
@@ -328,7 +329,7 @@ fn the_work_ahead_is_counted_without_doing_it() {
     ask(&model, &mut store, &asked[..1]);
     model.n_asked();
     let cancel = AtomicBool::new(false);
-    let runner = Runner::new(&model, &mut store, settings(&cancel));
+    let mut runner = Runner::new(&model, &mut store, settings(&cancel));
     let mut jobs = runner.encode(&asked).unwrap();
     jobs.push(jobs[3].clone());
     // three of four are missing, the repeated one counts once: 3 · 19

@@ -55,6 +55,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Config};
 use crate::encode::{Encoder, TextToIds};
 use crate::template::{ChatTemplate, TemplateError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::truncate::Truncate;
 
 /// A model on this machine.
 pub struct Engine {
@@ -192,6 +193,20 @@ impl Engine {
         self.tokenizer.as_ref()
     }
 
+    fn encoder(&self) -> Encoder<'_> {
+        Encoder {
+            model: &self.fingerprint.name,
+            tokenizer: self.tokenizer.as_ref().map(|found| found as &dyn TextToIds),
+            template: self.template.as_ref(),
+            n_vocab: self.config.vocab_size,
+            context_length: self.config.context_length,
+            bos: self
+                .tokenizer
+                .as_ref()
+                .map_or(self.config.bos_id, Tokenizer::bos),
+        }
+    }
+
     /// The decoder, for work in token ids.
     pub fn network(&self) -> &Network {
         &self.network
@@ -222,18 +237,15 @@ impl Backend for Engine {
     }
 
     fn encode(&self, request: &Request) -> Result<Encoded, BackendError> {
-        let encoder = Encoder {
-            model: &self.fingerprint.name,
-            tokenizer: self.tokenizer.as_ref().map(|found| found as &dyn TextToIds),
-            template: self.template.as_ref(),
-            n_vocab: self.config.vocab_size,
-            context_length: self.config.context_length,
-            bos: self
-                .tokenizer
-                .as_ref()
-                .map_or(self.config.bos_id, Tokenizer::bos),
-        };
-        encoder.encode(request)
+        self.encoder().encode(request)
+    }
+
+    fn encode_cut(
+        &self,
+        request: &Request,
+        truncate: Truncate,
+    ) -> Result<(Encoded, usize), BackendError> {
+        self.encoder().encode_cut(request, truncate)
     }
 
     fn run(

@@ -31,6 +31,7 @@ use std::sync::atomic::Ordering;
 use isogloss_record::{Encoded, Fingerprint, Prompt, Request, Response, Span, Usage};
 
 use crate::backend::{Backend, BackendError, Capabilities, RunSettings};
+use crate::truncate::{Limit, Truncate};
 use knowledge::Knowledge;
 pub use knowledge::KnownText;
 pub use spec::{ScriptedNameError, ScriptedSpec, Skill, Variant};
@@ -118,6 +119,15 @@ impl Backend for ScriptedModel {
     }
 
     fn encode(&self, request: &Request) -> Result<Encoded, BackendError> {
+        self.encode_cut(request, Truncate::Refuse)
+            .map(|(job, _)| job)
+    }
+
+    fn encode_cut(
+        &self,
+        request: &Request,
+        truncate: Truncate,
+    ) -> Result<(Encoded, usize), BackendError> {
         let encoded = match request {
             Request::Score {
                 context,
@@ -162,15 +172,13 @@ impl Backend for ScriptedModel {
                 sampling: sampling.clone(),
             },
         };
-        let found = n_tokens(&encoded);
-        if found > CONTEXT_LENGTH {
-            return Err(BackendError::TooLong {
-                model: self.fingerprint.name.clone(),
-                found,
-                limit: CONTEXT_LENGTH,
-            });
-        }
-        Ok(encoded)
+        let limit = Limit {
+            model: &self.fingerprint.name,
+            n_tokens: CONTEXT_LENGTH,
+            bos: Some(BOS),
+            is_dialogue: false,
+        };
+        limit.fit(encoded, truncate)
     }
 
     fn run(

@@ -184,6 +184,7 @@ pub(crate) fn run_info(results: &SurveyResults) -> RunInfo {
                 n_tokens_computed: 231_480,
                 n_tokens_shared: 180_520,
                 n_tokens_stored: 0,
+                n_tokens_cut: 0,
             })
             .collect(),
         complete: true,

@@ -111,7 +111,7 @@ pub fn survey(
     for (model, &backend) in survey.models.iter().enumerate() {
         let mut session = Session {
             survey,
-            runner: Runner::new(backend, &mut *store, *run),
+            runner: Runner::new(backend, &mut *store, *run).truncating(survey.settings.truncate),
             measures: measures_of(backend, &survey.settings.measures),
             works: tracks.iter().map(Work::new).collect(),
             words: BTreeMap::new(),

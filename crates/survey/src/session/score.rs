@@ -69,21 +69,13 @@ pub(crate) fn score(
         for (i, context) in question.contexts.iter().enumerate() {
             for (j, option) in question.options.iter().enumerate() {
                 let own = i == j && want != Want::Options;
-                requests.push(Request::Score {
-                    context: Prompt::Text((*context).to_owned()),
-                    continuation: format!("{BLANK_LINE}{option}"),
-                    span: if own { Span::All } else { Span::Continuation },
-                    pool: own && want == Want::ContextStates,
-                });
+                let span = if own { Span::All } else { Span::Continuation };
+                let pool = own && want == Want::ContextStates;
+                requests.push(pair(context, option, span, pool));
             }
         }
         for option in question.options {
-            requests.push(Request::Score {
-                context: Prompt::Text(String::new()),
-                continuation: format!("{BLANK_LINE}{option}"),
-                span: Span::All,
-                pool: false,
-            });
+            requests.push(pair("", option, Span::All, false));
         }
     }
     let mut answers = runner.ask(&requests, on_progress)?;
@@ -114,6 +106,16 @@ pub(crate) fn score(
             Ok(scored)
         })
         .collect()
+}
+
+/// An option after a context (after none: the prior).
+pub(crate) fn pair(context: &str, option: &str, span: Span, pool: bool) -> Request {
+    Request::Score {
+        context: Prompt::Text(context.to_owned()),
+        continuation: format!("{BLANK_LINE}{option}"),
+        span,
+        pool,
+    }
 }
 
 /// A whole text's ln p in nats, with its hidden states where they are wanted.
