@@ -19,12 +19,14 @@ mod micro;
 mod parallel;
 pub(crate) mod product;
 mod rows;
+mod transpose;
 pub(crate) mod vector;
 
 pub(crate) use gemm::{Packed, gemm};
 pub(crate) use micro::{MAX_ROWS, NR, Tile, tile};
 pub(crate) use parallel::{Disjoint, parallel};
 pub(crate) use rows::Rows;
+pub(crate) use transpose::transpose;
 
 /// Instruction set that the kernels use. All give the same bytes; only the speed differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::kernel::gradient::{multiply_by, soft_cap_slope, softmax_backward};
-use crate::kernel::product::{Small, transpose};
+use crate::kernel::product::Small;
 use crate::kernel::vector::{add_slope, multiply, scale, soft_cap, softmax_weights};
-use crate::kernel::{Disjoint, Isa, NR, Rows};
+use crate::kernel::{Disjoint, Isa, NR, Rows, transpose};
 
 /// Queries that pass together.
 const QUERIES: usize = 48;
@@ -220,13 +220,22 @@ impl Task {
         }
         let stride = stride(n);
         reset(&mut self.keys_transposed, d * stride);
-        transpose(&self.keys, width, n, d, &mut self.keys_transposed, stride);
+        transpose(
+            a.isa,
+            &self.keys,
+            width,
+            n,
+            d,
+            &mut self.keys_transposed,
+            stride,
+        );
     }
 
     fn load_for_backward(&mut self, a: &Attention<'_>, n: usize) {
         let (d, width, stride) = (a.d_head, a.width(), stride(n));
         reset(&mut self.values_transposed, d * stride);
         transpose(
+            a.isa,
             &self.values,
             width,
             n,
@@ -372,6 +381,7 @@ impl Task {
             (&self.d_shares, &self.queries, &mut self.d_keys)
         };
         transpose(
+            a.isa,
             from,
             block.stride,
             block.n,

@@ -107,13 +107,17 @@ impl Head {
             self.logits(pass, rows);
             let log_sums = &self.log_sums;
             each_row(&mut self.logits, |i, row| {
-                let (target, d) = (rows[i], d[rows[i]] as f32);
+                let (target, d_exact) = (rows[i], d[rows[i]]);
+                let d = d_exact as f32;
                 SLOPES.with_borrow_mut(|slopes| {
                     if let Some(cap) = c.logit_softcap {
                         slopes.resize(row.len(), 0.0);
                         soft_cap_slope(isa, row, cap, slopes);
                     }
-                    log_softmax_backward(isa, row, log_sums[target] as f32, d);
+                    // What the rounding of a large sum takes away is a factor.
+                    let log_sum = log_sums[target] as f32;
+                    let rest = (f64::from(log_sum) - log_sums[target]).exp();
+                    log_softmax_backward(isa, row, log_sum, (d_exact * rest) as f32);
                     row[targets[target].1 as usize] += d;
                     if c.logit_softcap.is_some() {
                         multiply_by(isa, row, slopes);
@@ -124,13 +128,7 @@ impl Head {
                 }
             });
             gradients.add_outer(isa, output, &self.logits, &self.chunk);
-            product::times(
-                isa,
-                &self.logits,
-                &pass.values[output],
-                &mut self.d_chunk,
-                false,
-            );
+            product::times_in_parts(isa, &self.logits, &pass.values[output], &mut self.d_chunk);
             for (i, target) in rows.iter().enumerate() {
                 let to = self.d_normed.row_mut(*target);
                 to.copy_from_slice(self.d_chunk.row(i));

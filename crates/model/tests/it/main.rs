@@ -14,6 +14,7 @@ mod quantization;
 mod real;
 mod reference;
 mod requests;
+mod step;
 mod templates;
 mod tiny;
 mod token_ids;
