@@ -1,7 +1,7 @@
 //! Our side of `bench/score.py`: one job on given token ids, its seconds and log-probabilities.
 //!
 //! ```text
-//! bench --model MODEL.gguf --job score|continue --threads N --ids FILE
+//! bench --model MODEL.gguf --job score|continue --threads N --ids FILE [--compute f32|bf16|int8]
 //! ```
 //! Prints `{"seconds": s, "logprobs": [[…], …]}`. The job runs twice and the second run counts,
 //! as the peer is warm too; no computed prefix is kept between them. `speed` says where time goes.
@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use isogloss_model::engine::{Engine, EngineOptions};
-use isogloss_model::{Backend, RunSettings};
+use isogloss_model::{Backend, Compute, RunSettings};
 use isogloss_record::{Encoded, Response, files};
 use serde::Deserialize;
 
@@ -52,7 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         other => return Err(format!("unknown job `{other}`").into()),
     };
+    let compute = given.get("--compute").copied().unwrap_or("f32");
     let options = EngineOptions {
+        compute: (Compute::ALL.into_iter().find(|c| c.name() == compute))
+            .ok_or(format!("`{compute}` is none of f32, bf16, int8"))?,
         threads: NonZeroUsize::new(flag("--threads")?.parse()?),
         cache_bytes: 0,
         ..EngineOptions::default()

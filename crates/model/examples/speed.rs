@@ -1,7 +1,7 @@
 //! Speed of the engine on a model file: tokens per second and share of the arithmetic peak.
 //!
 //! ```text
-//! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS [CASE]]
+//! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS [COMPUTE [CASE]]]
 //! ```
 //! Where the time goes, for work on the kernels; `bench` is our side of the comparison with a peer.
 //! Medians of five runs, by the clock and by processor time (what a machine of its own would give:
@@ -14,17 +14,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use isogloss_model::engine::{Engine, EngineOptions, measure};
-use isogloss_model::{Backend, Isa, RunSettings};
+use isogloss_model::{Backend, Compute, Isa, RunSettings};
 use isogloss_record::{Encoded, Sampling};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("usage: speed MODEL [THREADS [CASE]]")?;
+    let path = args
+        .next()
+        .ok_or("usage: speed MODEL [THREADS [COMPUTE [CASE]]]")?;
     let threads: usize = args.next().map_or(Ok(2), |n| n.parse())?;
+    let compute = compute(args.next().as_deref())?;
     let only = args.next().unwrap_or_default();
     let options = EngineOptions {
         threads: NonZeroUsize::new(threads),
         cache_bytes: 0,
+        compute,
         ..EngineOptions::default()
     };
     let isa = Isa::detect();
@@ -142,6 +146,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("most memory: {}", peak.trim_start_matches("VmHWM:").trim());
     }
     Ok(())
+}
+
+fn compute(name: Option<&str>) -> Result<Compute, String> {
+    let name = name.unwrap_or("f32");
+    (Compute::ALL.into_iter().find(|c| c.name() == name))
+        .ok_or(format!("`{name}` is none of f32, bf16, int8"))
 }
 
 fn median_of(mut all: Vec<f64>) -> f64 {

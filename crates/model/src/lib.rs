@@ -16,4 +16,4 @@ pub mod truncate;
 
 pub use arch::{ModelError, TensorSource};
 pub use backend::{Backend, BackendError, Capabilities, RunSettings};
-pub use kernel::Isa;
+pub use kernel::{Compute, Isa};

@@ -11,7 +11,7 @@ pub struct Fingerprint {
     pub architecture: String,
     /// Weight format as stored (`Q4_1`, `Q4_K`, `BF16`…; the commonest one of a mixed file).
     pub quantization: String,
-    /// Arithmetic that produced the numbers (`f32`).
+    /// Arithmetic that produced the numbers (`f32`, `bf16`, `int8`).
     pub compute: String,
     /// Content hash of the weights, tokenizer and configuration, lower-case hex.
     pub hash: String,

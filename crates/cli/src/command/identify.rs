@@ -2,7 +2,7 @@
 
 use isogloss_eval::primitive;
 
-use crate::args::{Compute, Lines};
+use crate::args::Lines;
 use crate::error::Result;
 use crate::lines;
 
@@ -17,9 +17,6 @@ Example:
 pub(crate) struct Args {
     #[command(flatten)]
     lines: Lines,
-
-    #[command(flatten)]
-    compute: Compute,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -3,7 +3,7 @@
 use isogloss_eval::primitive;
 use isogloss_model::tokenizer::Tokenizer;
 
-use crate::args::{Compute, Lines};
+use crate::args::Lines;
 use crate::error::Result;
 use crate::{lines, model};
 
@@ -20,9 +20,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     lines: Lines,
-
-    #[command(flatten)]
-    compute: Compute,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Config, HeadNorm, Positions, Residual, Tensor};
-use crate::kernel::Packed;
+use crate::checkpoint::split::{layout, split_row};
+use crate::checkpoint::{Checkpoint, Config, Dtype, HeadNorm, Positions, Residual, Tensor};
+use crate::kernel::form::{Form, Grid, Quants};
+use crate::kernel::{Compute, Packed, WeightRows};
 
 /// Where tensors come from: a memory-mapped checkpoint, or a model made in memory.
 pub trait TensorSource: Send + Sync {
@@ -102,10 +104,15 @@ const POSITIONS: &str = "model.embed_positions.weight";
 
 impl Weights {
     /// Reads, checks and packs every tensor, on the current thread pool.
-    pub(crate) fn load(config: &Config, source: Arc<dyn TensorSource>) -> Result<Self, ModelError> {
+    pub(crate) fn load(
+        config: &Config,
+        source: Arc<dyn TensorSource>,
+        compute: Compute,
+    ) -> Result<Self, ModelError> {
         let read = Reader {
             source: &*source,
             config,
+            compute,
         };
         let d = config.d_model;
         read.check(EMBEDDING, &[config.vocab_size, d])?;
@@ -144,6 +151,15 @@ impl Weights {
         })
     }
 
+    /// Bytes of memory that the packed matrices take.
+    pub(crate) fn n_bytes(&self) -> usize {
+        let block = |b: &Block| {
+            let linears = [&b.qkv, &b.out, &b.up, &b.down];
+            linears.iter().map(|l| l.weight.n_bytes()).sum::<usize>()
+        };
+        self.output.n_bytes() + self.blocks.iter().map(block).sum::<usize>()
+    }
+
     /// The embedding of a token, unscaled, straight from the checkpoint.
     pub(crate) fn embedding(&self, id: u32, row: &mut [f32]) {
         let tensor = self
@@ -154,9 +170,72 @@ impl Weights {
     }
 }
 
+/// Matrices with the same inputs, one below the other.
+struct Stack<'a>(Vec<Tensor<'a>>);
+
+impl Stack<'_> {
+    /// The matrix of a row, and its row there.
+    fn row(&self, mut i: usize) -> (&Tensor<'_>, usize) {
+        let tensor = self.0.iter().find(|t| {
+            let here = i < t.shape[0];
+            if !here {
+                i -= t.shape[0];
+            }
+            here
+        });
+        (tensor.expect("row of one of the parts"), i)
+    }
+}
+
+impl WeightRows for Stack<'_> {
+    fn form(&self, row: usize) -> Form {
+        let tensor = self.row(row).0;
+        if !tensor.has_stored_rows() {
+            return Form::F32;
+        }
+        match (tensor.dtype, layout(tensor.dtype)) {
+            (Dtype::F16, _) => Form::F16,
+            (Dtype::BF16, _) => Form::Bf16,
+            (_, Some(layout)) => Form::Grid(Grid {
+                bits: layout.bits,
+                group: layout.group,
+                zero: layout.zero,
+                has_minimum: layout.has_minimum,
+            }),
+            (_, None) => Form::F32,
+        }
+    }
+
+    fn values(&self, row: usize, to: &mut [f32]) {
+        let (tensor, row) = self.row(row);
+        tensor.dequantize_row(row, to);
+    }
+
+    fn halves(&self, row: usize, to: &mut [u16]) {
+        let (tensor, row) = self.row(row);
+        let (words, _) = tensor.stored_row(row).as_chunks::<2>();
+        for (word, to) in words.iter().zip(to) {
+            *to = u16::from_le_bytes(*word);
+        }
+    }
+
+    fn quants(&self, row: usize, to: &mut Quants) {
+        let (tensor, row) = self.row(row);
+        let bytes = tensor.stored_row(row);
+        split_row(
+            tensor.dtype,
+            bytes,
+            &mut to.q,
+            &mut to.scales,
+            &mut to.minima,
+        );
+    }
+}
+
 struct Reader<'a> {
     source: &'a dyn TensorSource,
     config: &'a Config,
+    compute: Compute,
 }
 
 impl<'a> Reader<'a> {
@@ -250,29 +329,17 @@ impl<'a> Reader<'a> {
 
     /// Matrices with the same inputs, one below the other.
     fn packed(&self, parts: &[(&str, usize)], n_in: usize) -> Result<Packed, ModelError> {
-        let tensors: Vec<_> = parts
-            .iter()
-            .map(|(name, n)| self.check(name, &[*n, n_in]))
-            .collect::<Result<_, _>>()?;
+        let stack = Stack(
+            parts
+                .iter()
+                .map(|(name, n)| self.check(name, &[*n, n_in]))
+                .collect::<Result<_, _>>()?,
+        );
         let n_out = parts.iter().map(|(_, n)| n).sum();
-        let part_of = |mut i: usize| {
-            let part = tensors.iter().position(|t| {
-                let here = i < t.shape[0];
-                if !here {
-                    i -= t.shape[0];
-                }
-                here
-            });
-            (part.expect("row of one of the parts"), i)
-        };
-        Packed::new(n_out, n_in, |i, row| {
-            let (part, i) = part_of(i);
-            tensors[part].dequantize_row(i, row);
-        })
-        .map_err(|i| {
-            let (part, row) = part_of(i);
+        Packed::of_rows(n_out, n_in, self.compute, &stack).map_err(|i| {
+            let (tensor, row) = stack.row(i);
             ModelError::NotFinite {
-                name: parts[part].0.to_owned(),
+                name: tensor.name.clone().into_owned(),
                 row,
             }
         })

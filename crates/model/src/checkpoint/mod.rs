@@ -33,6 +33,7 @@ mod overlay;
 pub mod quant;
 pub(crate) mod safetensors;
 mod settings;
+pub(crate) mod split;
 mod tensor;
 pub mod write;
 

@@ -79,7 +79,7 @@ fn bf16_values(bytes: &[u8], out: &mut [f32]) {
 
 /// The 16-bit float at `at`.
 #[inline]
-fn half_at(block: &[u8], at: usize) -> f32 {
+pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
@@ -116,7 +116,7 @@ fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
 
 /// The fifth bits of values `i` and `i + 16`, at bit 4.
 #[inline]
-fn fifth_bits(bits: u32, i: usize) -> (u8, u8) {
+pub(super) fn fifth_bits(bits: u32, i: usize) -> (u8, u8) {
     (
         (((bits >> i) << 4) & 16) as u8,
         ((bits >> (i + 12)) & 16) as u8,
@@ -124,7 +124,7 @@ fn fifth_bits(bits: u32, i: usize) -> (u8, u8) {
 }
 
 #[inline]
-fn u32_at(block: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
@@ -154,7 +154,7 @@ fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
 
 /// Six-bit scales and minima of the eight sub-blocks of a K block, from their twelve bytes.
 #[inline]
-fn k_scales(packed: &[u8]) -> ([u8; 8], [u8; 8]) {
+pub(super) fn k_scales(packed: &[u8]) -> ([u8; 8], [u8; 8]) {
     let (mut scales, mut minima) = ([0; 8], [0; 8]);
     for i in 0..4 {
         scales[i] = packed[i] & 63;

@@ -189,13 +189,24 @@ impl Tensor<'_> {
                 quant::dequantize_row(self.dtype, bytes, std::slice::from_mut(x));
             }
         } else {
-            let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
-            let bytes = &self.bytes[stored * n_bytes..(stored + 1) * n_bytes];
-            quant::dequantize_row(self.dtype, bytes, out);
+            quant::dequantize_row(self.dtype, self.stored_row(row), out);
         }
         if let Some(change) = self.change {
             change.apply(row, out);
         }
+    }
+
+    /// Whether rows lie in the file as [`Tensor::stored_row`] gives them: not transposed, and not
+    /// changed by an adapter.
+    pub(crate) fn has_stored_rows(&self) -> bool {
+        self.change.is_none() && !matches!(self.view, View::Columns { .. })
+    }
+
+    /// The bytes of one row in the tensor's own format.
+    pub(crate) fn stored_row(&self, row: usize) -> &[u8] {
+        let stored = self.view.stored_row(row);
+        let n_bytes = self.row_len() / self.dtype.block_len() * self.dtype.block_bytes();
+        &self.bytes[stored * n_bytes..(stored + 1) * n_bytes]
     }
 
     /// The whole tensor as f32, row-major, on the calling thread.

@@ -170,7 +170,8 @@ impl Engine {
                     source,
                 }
             })?;
-        let fingerprint = network.install(|| checkpoint.fingerprint(name));
+        let mut fingerprint = network.install(|| checkpoint.fingerprint(name));
+        options.compute.name().clone_into(&mut fingerprint.compute);
         let mut eos_ids = config.eos_ids.clone();
         eos_ids.extend(tokenizer.iter().flat_map(Tokenizer::eos_ids));
         Ok(Self {

@@ -12,15 +12,18 @@ use crate::arch::forward::Decoder;
 use crate::arch::{ModelError, TensorSource, Weights};
 use crate::backend::{BackendError, RunSettings};
 use crate::checkpoint::Config;
-use crate::kernel::Isa;
+use crate::kernel::{Compute, Isa};
 
-/// How an engine uses the machine, and what its hidden states are; nothing here changes a score.
+/// How an engine uses the machine and computes, and what its hidden states are.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Threads; `None`: as many as the machine has processors.
     pub threads: Option<NonZeroUsize>,
     /// Bytes of computed prefixes that are kept from call to call.
     pub cache_bytes: usize,
+    /// In what numbers the products with the weights are computed. Unlike everything else here it
+    /// changes scores, by its rounding.
+    pub compute: Compute,
     /// Instruction set; `None`: the best that the processor has.
     pub isa: Option<Isa>,
     /// Whether the last block's pooled states are taken after the final norm.
@@ -32,6 +35,7 @@ impl Default for EngineOptions {
         Self {
             threads: None,
             cache_bytes: 256 << 20,
+            compute: Compute::F32,
             isa: None,
             pool_after_norm: false,
         }
@@ -60,7 +64,7 @@ impl Network {
             .num_threads(n_threads)
             .thread_name(|i| format!("engine-{i}"))
             .build()?;
-        let weights = pool.install(|| Weights::load(config, source))?;
+        let weights = pool.install(|| Weights::load(config, source, options.compute))?;
         let isa = options
             .isa
             .filter(|isa| Isa::available().contains(isa))
@@ -76,6 +80,11 @@ impl Network {
             pool,
         };
         Ok(Self { core, state })
+    }
+
+    /// Bytes of memory that the packed weight matrices take.
+    pub fn weight_bytes(&self) -> usize {
+        self.core.decoder.weights.n_bytes()
     }
 
     /// Runs `f` on the threads of this network.

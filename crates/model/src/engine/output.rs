@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::tree::Head;
 use crate::arch::forward::Decoder;
-use crate::kernel::gemm::gemm_panels;
+use crate::kernel::gemm::{Operand, dot, gemm_panels};
 use crate::kernel::vector::{max, sum_exp};
 use crate::kernel::{NR, Rows};
 
@@ -59,6 +59,7 @@ pub(super) fn heads<'a>(
 
 fn chunk(decoder: &Decoder, normed: &Rows) -> Vec<Option<Head>> {
     let w = &decoder.weights.output;
+    let operand = Operand::new(decoder.isa, normed, w);
     let n_cells = w.n_panels().div_ceil(CELL_PANELS);
     let cells: Vec<Vec<Cell>> = (0..n_cells)
         .into_par_iter()
@@ -67,23 +68,23 @@ fn chunk(decoder: &Decoder, normed: &Rows) -> Vec<Option<Head>> {
         } else {
             1
         })
-        .map(|c| cell(decoder, normed, c))
+        .map(|c| cell(decoder, &operand, normed.n_rows(), c))
         .collect();
     (0..normed.n_rows())
         .map(|row| combine(cells.iter().map(|cell| cell[row])))
         .collect()
 }
 
-fn cell(decoder: &Decoder, normed: &Rows, c: usize) -> Vec<Cell> {
+fn cell(decoder: &Decoder, rows: &Operand<'_>, n_rows: usize, c: usize) -> Vec<Cell> {
     let (isa, w) = (decoder.isa, &decoder.weights.output);
     let panels = c * CELL_PANELS..((c + 1) * CELL_PANELS).min(w.n_panels());
     let first = panels.start * NR;
     let (stride, width) = (panels.len() * NR, (panels.end * NR).min(w.n_out()) - first);
     LOGITS.with_borrow_mut(|logits| {
-        gemm_panels(isa, normed, w, panels, logits);
+        gemm_panels(isa, rows, w, panels, logits);
         logits
             .chunks_exact_mut(stride)
-            .take(normed.n_rows())
+            .take(n_rows)
             .map(|row| {
                 let row = &mut row[..width];
                 decoder.finish_logits(row);
@@ -117,13 +118,18 @@ fn combine(cells: impl Iterator<Item = Cell> + Clone) -> Option<Head> {
     })
 }
 
-/// Log-probability of a token given a hidden state and its [`Head`]; the same chain as the
-/// output layer's.
-pub(super) fn logprob(decoder: &Decoder, normed: &[f32], head: &Head, token: u32) -> f32 {
+/// Log-probability of a token given a hidden state (one row) and its [`Head`]; the same chain as
+/// the output layer's.
+pub(super) fn logprob(decoder: &Decoder, normed: &Rows, head: &Head, token: u32) -> f32 {
     let logit = if token == head.argmax {
         head.max
     } else {
-        let mut logit = [decoder.weights.output.dot(normed, token as usize)];
+        let mut logit = [dot(
+            decoder.isa,
+            normed,
+            &decoder.weights.output,
+            token as usize,
+        )];
         decoder.finish_logits(&mut logit);
         logit[0]
     };

@@ -187,7 +187,7 @@ impl Core {
             .decoder
             .norm(&x, &self.decoder.weights.final_norm, &mut normed);
         (
-            logprob(&self.decoder, normed.row(0), &head, token),
+            logprob(&self.decoder, &normed, &head, token),
             token == head.argmax,
         )
     }

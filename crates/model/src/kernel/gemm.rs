@@ -1,103 +1,76 @@
 //! `y = x · Wᵀ` with weights packed once into column panels.
 //!
-//! A panel holds 32 outputs as `[k][32]`: one tile of the micro-kernel reads it from front to back.
-//! Each thread takes whole panels and runs all rows over each, so a weight comes from memory once
-//! per call, however many rows there are.
+//! A tile of the micro-kernel reads a panel from front to back. Each thread takes whole panels and
+//! runs all rows over each, so a weight comes from memory once per call, however many rows there
+//! are. Compact panels are unpacked to floats on the way: in registers for few rows, else through
+//! a buffer that stays in the second cache.
 
-use rayon::prelude::*;
+use std::cell::{Cell, RefCell};
 
-use super::{Disjoint, Isa, MAX_ROWS, NR, Rows, Tile, parallel, tile};
+use super::bf16::{self, Bf16Rows};
+use super::form::Form;
+use super::int8::{self, INT8_ROWS, Int8Rows};
+use super::thin::{THIN_ROWS, Thin};
+use super::unpack::unpack;
+use super::{Compute, Disjoint, Isa, MAX_ROWS, NR, Packed, Rows, Tile, parallel, tile};
 
-/// Floats of a cache line.
-const LINE: usize = 16;
+/// Inputs of a compact panel that are unpacked at once: 64 KiB.
+const DEPTH: usize = 512;
 
-/// A weight matrix `[n_out, n_in]` in panels of 32 outputs; missing outputs of the last are 0.
-#[derive(Debug)]
-pub(crate) struct Packed {
-    n_out: usize,
-    n_in: usize,
-    data: Vec<f32>,
-    /// Where the first panel begins in `data`: on a 64-byte line, so that no vector straddles two.
-    first: usize,
+/// Rows as a product takes them: floats, and what they are rounded to where it computes in less.
+pub(crate) struct Operand<'a> {
+    x: &'a Rows,
+    cast: Box<Cast>,
 }
 
-impl Packed {
-    /// Packs `n_out` rows of `n_in`; `read_row(i, row)` fills row `i` and is called once for each,
-    /// from several threads.
-    ///
-    /// `Err(i)`: row `i` holds a value that is not finite.
-    pub(crate) fn new(
-        n_out: usize,
-        n_in: usize,
-        read_row: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Result<Self, usize> {
-        let n = n_out.div_ceil(NR) * NR * n_in;
-        let mut data = vec![0.0_f32; n + LINE];
-        let first = data
-            .as_ptr()
-            .align_offset(LINE * size_of::<f32>())
-            .min(LINE);
-        data[first..first + n]
-            .par_chunks_mut((NR * n_in).max(1))
-            .enumerate()
-            .try_for_each_init(
-                || vec![0.0; NR * n_in],
-                |rows, (p, panel)| {
-                    let n = NR.min(n_out - p * NR);
-                    for (j, row) in rows.chunks_exact_mut(n_in).take(n).enumerate() {
-                        read_row(p * NR + j, row);
-                        // A sum of zeros times values is 0 unless one is infinite or not a number.
-                        if !row.iter().map(|x| x * 0.0).sum::<f32>().is_finite() {
-                            return Err(p * NR + j);
-                        }
-                    }
-                    for (k, column) in panel.chunks_exact_mut(NR).enumerate() {
-                        for (j, x) in column.iter_mut().take(n).enumerate() {
-                            *x = rows[j * n_in + k];
-                        }
-                    }
-                    Ok(())
-                },
-            )?;
-        Ok(Self {
-            n_out,
-            n_in,
-            data,
-            first,
-        })
-    }
+/// Rounded rows; the memory is kept from product to product.
+#[derive(Default)]
+struct Cast {
+    bf16: Bf16Rows,
+    int8: Int8Rows,
+}
 
-    pub(crate) fn n_out(&self) -> usize {
-        self.n_out
-    }
+thread_local! {
+    /// Taken while in use: a thread that waits for others may begin another product.
+    static CAST: Cell<Option<Box<Cast>>> = const { Cell::new(None) };
+    static UNPACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
 
-    /// One panel, `[n_in][32]`.
-    fn panel(&self, panel: usize) -> &[f32] {
-        &self.data[self.first + panel * NR * self.n_in..][..NR * self.n_in]
+impl<'a> Operand<'a> {
+    /// Rows for products with `w`, or with other weights of the same width and way of computing.
+    pub(crate) fn new(isa: Isa, x: &'a Rows, w: &Packed) -> Self {
+        assert!(
+            x.width() == w.n_in(),
+            "rows have {} columns, the weight {}",
+            x.width(),
+            w.n_in()
+        );
+        let mut cast = CAST.take().unwrap_or_default();
+        match w.compute() {
+            Compute::Bf16 if w.n_in().is_multiple_of(2) => cast.bf16.set(isa, x),
+            Compute::Int8 if w.has_grid() => cast.int8.set(isa, x),
+            // Products of floats take them as they are.
+            Compute::F32 | Compute::Bf16 | Compute::Int8 => {}
+        }
+        Self { x, cast }
     }
+}
 
-    /// Panels, the last one perhaps padded.
-    pub(crate) fn n_panels(&self) -> usize {
-        self.n_out.div_ceil(NR)
-    }
-
-    /// One output of one row: the same chain, thus the same bits, as [`gemm`] computes.
-    pub(crate) fn dot(&self, x: &[f32], out: usize) -> f32 {
-        let panel = self.panel(out / NR);
-        x.iter()
-            .zip(panel.chunks_exact(NR))
-            .fold(0.0, |sum, (x, w)| x.mul_add(w[out % NR], sum))
+impl Drop for Operand<'_> {
+    fn drop(&mut self) {
+        CAST.set(Some(std::mem::take(&mut self.cast)));
     }
 }
 
 /// `out[i][j] = Σ_k x[i][k] · w[j][k]`, k in order; `out` gets as many rows as `x`.
 pub(crate) fn gemm(isa: Isa, x: &Rows, w: &Packed, out: &mut Rows) {
+    let operand = Operand::new(isa, x, w);
     out.set_rows(x.n_rows());
     let stride = out.stride();
     assert!(
-        out.width() == w.n_out,
+        out.width() == w.n_out(),
         "the product has {} columns, the buffer {}",
-        w.n_out,
+        w.n_out(),
         out.width()
     );
     let n_rows = x.n_rows();
@@ -108,7 +81,7 @@ pub(crate) fn gemm(isa: Isa, x: &Rows, w: &Packed, out: &mut Rows) {
         for panel in panels {
             product(
                 isa,
-                x,
+                &operand,
                 w,
                 panel,
                 &|row, rows| out.pointer(row * stride + panel * NR, (rows - 1) * stride + NR),
@@ -118,26 +91,27 @@ pub(crate) fn gemm(isa: Isa, x: &Rows, w: &Packed, out: &mut Rows) {
     });
 }
 
-/// All rows of `x` times one panel, written to `buffer` as `n_rows × 32 × n_panels`.
+/// All rows times some panels, written to `buffer` as `n_rows × 32 × n_panels`.
 ///
 /// For results that are reduced at once (the output layer): panels `first..first + n`.
 pub(crate) fn gemm_panels(
     isa: Isa,
-    x: &Rows,
+    operand: &Operand<'_>,
     w: &Packed,
     panels: std::ops::Range<usize>,
     buffer: &mut Vec<f32>,
 ) {
     let stride = panels.len() * NR;
-    if buffer.len() < x.n_rows() * stride {
-        buffer.resize(x.n_rows() * stride, 0.0);
+    let n_rows = operand.x.n_rows();
+    if buffer.len() < n_rows * stride {
+        buffer.resize(n_rows * stride, 0.0);
     }
     let first = panels.start;
     let out = Disjoint::new(buffer);
     for panel in panels {
         product(
             isa,
-            x,
+            operand,
             w,
             panel,
             &|row, rows| {
@@ -151,35 +125,101 @@ pub(crate) fn gemm_panels(
     }
 }
 
-/// All rows of `x` times one panel; `place(row, rows)` checks and gives the output of a tile.
-#[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
+/// One output of one row: the same bits as [`gemm`] computes.
+pub(crate) fn dot(isa: Isa, x: &Rows, w: &Packed, out: usize) -> f32 {
+    assert!(x.n_rows() == 1, "one row");
+    let operand = Operand::new(isa, x, w);
+    let mut outputs = [0.0; NR];
+    let place = Disjoint::new(&mut outputs);
+    product(isa, &operand, w, out / NR, &|_, _| place.pointer(0, NR), NR);
+    outputs[out % NR]
+}
+
+/// All rows times one panel; `place(row, rows)` checks and gives the output of a tile.
+#[expect(unsafe_code, reason = "calls the raw tiles after checking all bounds")]
 fn product(
     isa: Isa,
-    x: &Rows,
+    operand: &Operand<'_>,
     w: &Packed,
     panel: usize,
     place: &impl Fn(usize, usize) -> *mut f32,
     stride: usize,
 ) {
-    assert!(
-        x.width() == w.n_in,
-        "rows have {} columns, the weight {}",
-        x.width(),
-        w.n_in
-    );
-    let b = w.panel(panel);
-    let a = x.padded();
+    let x = operand.x;
+    let (form, panel) = w.panel(panel);
+    match (w.compute(), form) {
+        (Compute::Int8, Form::Grid(grid)) => {
+            for block in blocks_of(x.n_rows(), INT8_ROWS) {
+                // SAFETY: `place` checked the output; panels of one call are distinct, so no two
+                // threads write the same columns.
+                unsafe {
+                    let c = place(block.0, block.1);
+                    int8::product(isa, &operand.cast.int8, block, grid, panel, c, stride);
+                }
+            }
+        }
+        (Compute::Bf16, Form::Bf16) => {
+            for block in row_blocks(x.n_rows()) {
+                // SAFETY: as above.
+                unsafe {
+                    let c = place(block.0, block.1);
+                    bf16::product(isa, &operand.cast.bf16, block, panel, c, stride);
+                }
+            }
+        }
+        (_, Form::F32) => chains(isa, x, 0, Packed::floats(panel), false, place, stride),
+        (_, form) => {
+            if (1..=THIN_ROWS).contains(&x.n_rows()) {
+                let thin = Thin {
+                    form,
+                    panel,
+                    n_in: w.n_in(),
+                    a: x.padded(),
+                    a_stride: x.stride(),
+                    rows: x.n_rows(),
+                    c: place(0, x.n_rows()),
+                    c_stride: stride,
+                };
+                // SAFETY: as above.
+                if unsafe { thin.run(isa) } {
+                    return;
+                }
+            }
+            UNPACKED.with_borrow_mut(|floats| {
+                floats.resize(floats.len().max(DEPTH * NR), 0.0);
+                for first in (0..w.n_in()).step_by(DEPTH) {
+                    let floats = &mut floats[..DEPTH.min(w.n_in() - first) * NR];
+                    unpack(isa, form, panel, first, floats);
+                    chains(isa, x, first, floats, first > 0, place, stride);
+                }
+            });
+        }
+    }
+}
+
+/// All rows times a piece of a panel, `[k][32]`, that begins at input `first`.
+#[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
+fn chains(
+    isa: Isa,
+    x: &Rows,
+    first: usize,
+    b: &[f32],
+    resume: bool,
+    place: &impl Fn(usize, usize) -> *mut f32,
+    stride: usize,
+) {
+    let k = b.len() / NR;
     for (row, rows) in row_blocks(x.n_rows()) {
         let t = Tile {
             rows,
-            k: w.n_in,
-            a: a[row * x.stride()..(row + rows) * x.stride()].as_ptr(),
+            k,
+            a: x.padded()[row * x.stride() + first..][..(rows - 1) * x.stride() + k].as_ptr(),
             a_stride: x.stride(),
             b: b.as_ptr(),
             b_stride: NR,
             c: place(row, rows),
             c_stride: stride,
-            resume: false,
+            resume,
         };
         // SAFETY: `a` and `b` were sliced to the tile's size, `place` checked the output, panels
         // of one call are distinct, so no two threads write the same columns; `isa` was detected.
@@ -189,7 +229,12 @@ fn product(
 
 /// Splits rows into blocks of at most 12, as even as can be: (first, count).
 pub(crate) fn row_blocks(n_rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let n_blocks = n_rows.div_ceil(MAX_ROWS);
+    blocks_of(n_rows, MAX_ROWS)
+}
+
+/// Splits rows into blocks of at most `most`, as even as can be: (first, count).
+fn blocks_of(n_rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let n_blocks = n_rows.div_ceil(most);
     (0..n_blocks).map(move |i| {
         let (first, end) = (i * n_rows / n_blocks, (i + 1) * n_rows / n_blocks);
         (first, end - first)
@@ -207,6 +252,13 @@ mod tests {
             (seed ^ (i as u32).wrapping_mul(0x9E37_79B9) ^ (j as u32).wrapping_mul(0x85EB_CA6B))
                 .wrapping_mul(0xC2B2_AE35);
         (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn one(x: &Rows, i: usize) -> Rows {
+        let mut row = Rows::new(x.width());
+        row.set_rows(1);
+        row.row_mut(0).copy_from_slice(x.row(i));
+        row
     }
 
     proptest! {
@@ -235,7 +287,7 @@ mod tests {
                     for j in 0..n {
                         let chain = (0..k).fold(0.0_f32, |sum, l| value(!seed, i, l).mul_add(value(seed, j, l), sum));
                         prop_assert_eq!(y.row(i)[j].to_bits(), chain.to_bits());
-                        prop_assert_eq!(w.dot(x.row(i), j).to_bits(), chain.to_bits());
+                        prop_assert_eq!(dot(isa, &one(&x, i), &w, j).to_bits(), chain.to_bits());
                     }
                 }
             }

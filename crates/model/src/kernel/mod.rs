@@ -7,23 +7,32 @@
 //! *which* elements are computed side by side, never the order inside one.
 //!
 //! ```text
-//! gemm (packed weights)      \
-//!                            micro (tiles of 12 × 32)   vector, gradient (rows: norm, softmax, gates, exp)
-//! product (changing weights) /
-//!            \______________________ parallel (thread split) ______________________/
+//! packed (panels, form) -> gemm ---> unpack | thin (compact panels, in floats) \
+//!                            |  \--> int8, bf16 (products of small numbers)     micro (tiles of 12 × 32)
+//! product (changing weights) -------------------------------------------------- /
+//! vector, gradient: rows (norm, softmax, gates, exp)      parallel: split over threads
 //! ```
 
+mod bf16;
+pub(crate) mod form;
 pub(crate) mod gemm;
 pub(crate) mod gradient;
+mod int8;
 mod micro;
+mod packed;
 mod parallel;
 pub(crate) mod product;
 mod rows;
+#[cfg(test)]
+mod tests;
+mod thin;
 mod transpose;
+mod unpack;
 pub(crate) mod vector;
 
-pub(crate) use gemm::{Packed, gemm};
+pub(crate) use gemm::gemm;
 pub(crate) use micro::{MAX_ROWS, NR, Tile, tile};
+pub(crate) use packed::{Packed, WeightRows};
 pub(crate) use parallel::{Disjoint, parallel};
 pub(crate) use rows::Rows;
 pub(crate) use transpose::transpose;
@@ -63,5 +72,36 @@ impl Isa {
             }
         }
         all
+    }
+}
+
+/// In what numbers the products with the weights are computed; everything else is `f32`.
+///
+/// One way of computing gives the same bytes for any batch and threads; two ways differ by their
+/// rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compute {
+    /// `f32`: the reference. Weights stored in fewer bits are unpacked exactly.
+    #[default]
+    F32,
+    /// Weights and activations rounded to bfloat16, sums in `f32`.
+    Bf16,
+    /// Weights that the checkpoint stores in blocks of integers are multiplied as they are, with
+    /// activations rounded to 8 bits (a scale for every 32 of a row); other weights as in
+    /// [`Compute::F32`].
+    Int8,
+}
+
+impl Compute {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::Int8];
+
+    /// Its name in commands and fingerprints: `f32`, `bf16`, `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod adapters;
 mod bad_adapters;
 mod checkpoints;
+mod compute;
 mod engine;
 mod families;
 mod files;
