@@ -32,8 +32,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..EngineOptions::default()
     };
     let isa = Isa::detect();
-    let peak = measure::peak_gflops(isa, threads);
-    println!("{isa:?}, {threads} threads, measured peak {peak:.0} GFLOP/s");
+    let peak = measure::peak_gflops(isa, threads, compute);
+    let memory = measure::read_gigabytes_per_second(threads);
+    println!(
+        "{isa:?}, {threads} threads, {}: measured peak {peak:.0} GFLOP/s, memory {memory:.1} GB/s",
+        compute.name()
+    );
     let shapes = [
         (1, 3072, 576),
         (8, 3072, 576),
@@ -47,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..5 {
             let cpu = cpu_seconds();
             let start = Instant::now();
-            let gflops = measure::gemm_gflops(isa, threads, m, n, k);
+            let gflops = measure::gemm_gflops(isa, threads, compute, (m, n, k));
             let share = (cpu_seconds() - cpu) / threads as f64 / start.elapsed().as_secs_f64();
             rates.push((gflops, gflops / share.min(1.0)));
         }
@@ -134,8 +138,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cpu.retain(|s| *s > 0.0);
         let cpu = median_of(cpu);
         let rate = |s: f64| n_tokens as f64 / s;
+        // What bounds it: arithmetic where many rows share the weights, memory where one row reads
+        // them all. (Every parameter is multiplied once: the embedding is the output layer too.)
+        let n_parameters = engine.fingerprint().n_parameters.unwrap_or(0) as f64;
+        let share = match name {
+            "score 8 × 256, all positions" => 2e-9 * n_parameters * rate(seconds) / peak,
+            "decode 1 (prompt 32, 64 new)" => {
+                1e-9 * engine.network().weight_bytes() as f64 * rate(seconds) / memory
+            }
+            _ => f64::NAN,
+        };
+        let share = if share.is_nan() {
+            String::new()
+        } else {
+            format!(", {:.0} % of the limit", 100.0 * share)
+        };
         println!(
-            "{name:<48} {:>7.0} tokens/s by the clock, {:>7.0} by processor time",
+            "{name:<48} {:>7.0} tokens/s by the clock, {:>7.0} by processor time{share}",
             rate(seconds),
             rate(cpu)
         );
