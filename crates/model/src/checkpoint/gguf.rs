@@ -419,7 +419,7 @@ impl Value {
 }
 
 /// Numbers of the formats in the file.
-const TYPE_IDS: [(u32, Dtype); 11] = [
+const TYPE_IDS: [(u32, Dtype); 15] = [
     (0, Dtype::F32),
     (1, Dtype::F16),
     (2, Dtype::Q4_0),
@@ -427,9 +427,13 @@ const TYPE_IDS: [(u32, Dtype); 11] = [
     (6, Dtype::Q5_0),
     (7, Dtype::Q5_1),
     (8, Dtype::Q8_0),
+    (10, Dtype::Q2_K),
+    (11, Dtype::Q3_K),
     (12, Dtype::Q4_K),
     (13, Dtype::Q5_K),
     (14, Dtype::Q6_K),
+    (20, Dtype::IQ4_NL),
+    (23, Dtype::IQ4_XS),
     (30, Dtype::BF16),
 ];
 

@@ -31,9 +31,13 @@ pub fn dequantize_row(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
         Dtype::Q4_1 => blocks(bytes, out, q4_1),
         Dtype::Q5_0 => blocks(bytes, out, q5_0),
         Dtype::Q5_1 => blocks(bytes, out, q5_1),
+        Dtype::Q2_K => blocks(bytes, out, q2_k),
+        Dtype::Q3_K => blocks(bytes, out, q3_k),
         Dtype::Q4_K => blocks(bytes, out, q4_k),
         Dtype::Q5_K => blocks(bytes, out, q5_k),
         Dtype::Q6_K => blocks(bytes, out, q6_k),
+        Dtype::IQ4_NL => blocks(bytes, out, iq4_nl),
+        Dtype::IQ4_XS => blocks(bytes, out, iq4_xs),
     }
 }
 
@@ -239,5 +243,96 @@ fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
                 }
             }
         }
+    }
+}
+
+/// Where the low bits of quarter `quarter` (32 values) of half `half` (128 values) of a block of
+/// two- and three-bit integers lie: byte and shift of its first value.
+pub(super) fn pair_at(half: usize, quarter: usize) -> (usize, usize) {
+    (32 * half, 2 * quarter)
+}
+
+/// `[scales and minima: 16 bytes][q: 64 bytes][d: f16][dmin: f16]`:
+/// (d · scale) · two bits − dmin · minimum, a scale for 16 values.
+#[inline]
+fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
+    let (d, dmin) = (half_at(block, 80), half_at(block, 82));
+    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let (scale, minimum) = (
+            d * f32::from(block[i] & 15),
+            dmin * f32::from(block[i] >> 4),
+        );
+        let (first, shift) = pair_at(i / 8, i / 2 % 4);
+        let stored = &block[16 + first + 16 * (i % 2)..][..16];
+        for (value, q) in out.iter_mut().zip(stored) {
+            *value = scale * f32::from((q >> shift) & 3) - minimum;
+        }
+    }
+}
+
+/// The sixteen scales of a [`Dtype::Q3_K`] block, −32 … 31, from their twelve bytes: low nibbles of
+/// the first eight bytes, then the high ones; two more bits each in the last four.
+pub(super) fn q3_k_scales(packed: &[u8]) -> [i8; 16] {
+    std::array::from_fn(|i| {
+        let low = packed[i % 8] >> (4 * (i / 8)) & 15;
+        let high = packed[8 + i % 4] >> (2 * (i / 4)) & 3;
+        (low | high << 4) as i8 - 32
+    })
+}
+
+/// `[third bits: 32 bytes][q: 64 bytes][scales: 12 bytes][d: f16]`: (d · scale) · (three bits − 4).
+#[inline]
+fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
+    let d = half_at(block, 108);
+    let scales = q3_k_scales(&block[96..108]);
+    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let scale = d * f32::from(scales[i]);
+        let (first, shift) = pair_at(i / 8, i / 2 % 4);
+        let stored = &block[32 + first + 16 * (i % 2)..][..16];
+        let thirds = &block[16 * (i % 2)..][..16];
+        for ((value, q), third) in out.iter_mut().zip(stored).zip(thirds) {
+            let three = ((q >> shift) & 3) | (third >> (i / 2) & 1) << 2;
+            *value = scale * f32::from(three as i8 - 4);
+        }
+    }
+}
+
+/// The sixteen values of a non-linear 4-bit integer.
+pub(super) const IQ4: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
+
+/// `[d: f16][q: 16 bytes]`: d · value of the nibble.
+#[inline]
+fn iq4_nl(block: &[u8; 18], out: &mut [f32; 32]) {
+    iq4(half_at(block, 0), &block[2..], out);
+}
+
+#[inline]
+fn iq4(scale: f32, stored: &[u8], out: &mut [f32]) {
+    let (low, high) = out.split_at_mut(16);
+    for ((low, high), q) in low.iter_mut().zip(high).zip(stored) {
+        *low = scale * f32::from(IQ4[usize::from(q & 15)]);
+        *high = scale * f32::from(IQ4[usize::from(q >> 4)]);
+    }
+}
+
+/// The eight scales of an [`Dtype::IQ4_XS`] block, −32 … 31.
+pub(super) fn iq4_xs_scales(block: &[u8]) -> [i8; 8] {
+    let high = u16::from_le_bytes([block[2], block[3]]);
+    std::array::from_fn(|i| {
+        let low = block[4 + i / 2] >> (4 * (i % 2)) & 15;
+        (low | ((high >> (2 * i) & 3) as u8) << 4) as i8 - 32
+    })
+}
+
+/// `[d: f16][high bits of the scales: u16][their low nibbles: 4 bytes][q: 128 bytes]`:
+/// (d · scale) · value of the nibble, a scale for 32 values.
+#[inline]
+fn iq4_xs(block: &[u8; 136], out: &mut [f32; 256]) {
+    let d = half_at(block, 0);
+    let scales = iq4_xs_scales(block);
+    for (i, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        iq4(d * f32::from(scales[i]), &block[8 + 16 * i..], out);
     }
 }

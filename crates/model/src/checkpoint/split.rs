@@ -3,7 +3,9 @@
 //! For kernels that multiply the integers themselves. `scale · (q − zero)`, or `scale · q + minimum`
 //! where the format has minima, evaluated in f32, is what [`super::quant`] gives, bit for bit.
 
-use super::quant::{fifth_bits, half_at, k_scales, u32_at};
+use super::quant::{
+    IQ4, fifth_bits, half_at, iq4_xs_scales, k_scales, pair_at, q3_k_scales, u32_at,
+};
 use super::tensor::Dtype;
 
 /// How a block format stores integers.
@@ -22,9 +24,11 @@ pub(crate) struct Layout {
 pub(crate) fn layout(dtype: Dtype) -> Option<Layout> {
     let (bits, group, zero, has_minimum) = match dtype {
         Dtype::F32 | Dtype::F16 | Dtype::BF16 => return None,
-        Dtype::Q8_0 => (8, 32, 128, false),
         Dtype::Q4_0 => (4, 32, 8, false),
         Dtype::Q4_1 | Dtype::Q4_K => (4, 32, 0, true),
+        Dtype::Q2_K => (4, 16, 0, true),
+        Dtype::Q3_K => (4, 16, 4, false),
+        Dtype::Q8_0 | Dtype::IQ4_NL | Dtype::IQ4_XS => (8, 32, 128, false),
         Dtype::Q5_0 => (8, 32, 16, false),
         Dtype::Q5_1 | Dtype::Q5_K => (8, 32, 0, true),
         Dtype::Q6_K => (8, 16, 32, false),
@@ -89,6 +93,40 @@ pub(crate) fn split_row(
                 nibbles(&block[8..], q);
                 add_fifths(u32_at(block, 4), q);
             }
+            Dtype::Q2_K => {
+                let (d, dmin) = (half_at(block, 80), half_at(block, 82));
+                for (i, both) in block[..16].iter().enumerate() {
+                    scales[i] = d * f32::from(both & 15);
+                    // Taken away there, added here.
+                    minima[i] = -(dmin * f32::from(both >> 4));
+                }
+                two_bits(&block[16..80], q);
+            }
+            Dtype::Q3_K => {
+                let d = half_at(block, 108);
+                for (scale, stored) in scales.iter_mut().zip(q3_k_scales(&block[96..108])) {
+                    *scale = d * f32::from(stored);
+                }
+                two_bits(&block[32..96], q);
+                for (i, q) in q.chunks_exact_mut(32).enumerate() {
+                    for (q, third) in q.iter_mut().zip(&block[..32]) {
+                        *q |= (third >> i & 1) << 2;
+                    }
+                }
+            }
+            Dtype::IQ4_NL => {
+                scales[0] = half_at(block, 0);
+                values(&block[2..], q);
+            }
+            Dtype::IQ4_XS => {
+                let d = half_at(block, 0);
+                for (scale, stored) in scales.iter_mut().zip(iq4_xs_scales(block)) {
+                    *scale = d * f32::from(stored);
+                }
+                for (q, stored) in q.chunks_exact_mut(32).zip(block[8..].chunks_exact(16)) {
+                    values(stored, q);
+                }
+            }
             Dtype::Q4_K => {
                 k_numbers(block, scales, minima);
                 for (q, stored) in q.chunks_exact_mut(64).zip(block[16..].chunks_exact(32)) {
@@ -124,6 +162,24 @@ fn nibbles(stored: &[u8], q: &mut [u8]) {
     let (low, high) = q.split_at_mut(stored.len());
     for ((low, high), stored) in low.iter_mut().zip(high).zip(stored) {
         (*low, *high) = (stored & 15, stored >> 4);
+    }
+}
+
+/// As [`nibbles`], each replaced by its value (128 stands for 0).
+fn values(stored: &[u8], q: &mut [u8]) {
+    nibbles(stored, q);
+    for q in q {
+        *q = IQ4[usize::from(*q)] as u8 ^ 0x80;
+    }
+}
+
+/// The two-bit integers of 256 values.
+fn two_bits(stored: &[u8], q: &mut [u8]) {
+    for (i, q) in q.chunks_exact_mut(32).enumerate() {
+        let (first, shift) = pair_at(i / 4, i % 4);
+        for (q, stored) in q.iter_mut().zip(&stored[first..]) {
+            *q = (stored >> shift) & 3;
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! set: **each output element is one chain of operations in a fixed order.** A matrix product is
 //! a chain of fused multiply-adds over k = 0, 1, 2 …; a sum over a row runs in sixteen lanes (lane =
 //! index modulo 16) that are folded in a fixed tree. Blocking, threads and vectors only decide
-//! *which* elements are computed side by side, never the order inside one.
+//! *which* elements are computed side by side, never the order inside one. (The pair products of
+//! [`bf16`] are the one exception: their inner rounding is the processor's.)
 //!
 //! ```text
 //! packed (panels, form) -> gemm ---> unpack | thin (compact panels, in floats) \

@@ -47,6 +47,7 @@ impl Packed {
     /// each, from several threads.
     ///
     /// `Err(i)`: row `i` holds a value that is not finite.
+    #[cfg(test)]
     pub(crate) fn new(
         n_out: usize,
         n_in: usize,

@@ -105,6 +105,8 @@ fn grids() -> Vec<Grid> {
         grid(8, 32, 128, false),
         grid(8, 32, 0, true),
         grid(8, 16, 32, false),
+        grid(4, 16, 0, true),
+        grid(4, 16, 4, false),
     ]
 }
 
