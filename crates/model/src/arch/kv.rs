@@ -54,6 +54,36 @@ impl Kv {
         self.capacity
     }
 
+    /// The same keys and values of the first `n` tokens, with room for `capacity`.
+    pub(crate) fn with_capacity(&self, n: usize, capacity: usize) -> Self {
+        let mut grown = Self::new(self.shape, capacity);
+        let KvShape {
+            n_layers,
+            n_kv_heads,
+            d_head,
+            d_value,
+        } = self.shape;
+        let (old_len, new_len) = (self.head_len(), grown.head_len());
+        for head in 0..n_layers * n_kv_heads {
+            let old = &self.data[head * old_len..][..old_len];
+            let new = &mut grown.data[head * new_len..][..new_len];
+            for at in 0..n {
+                let (block, column) = (at / NR, at % NR);
+                let (from, to) = (
+                    block_width(self.capacity, block),
+                    block_width(capacity, block),
+                );
+                let first = block * NR * d_head + column;
+                for k in 0..d_head {
+                    new[first + k * to] = old[first + k * from];
+                }
+            }
+            let (from, to) = (self.capacity * d_head, capacity * d_head);
+            new[to..to + n * d_value].copy_from_slice(&old[from..from + n * d_value]);
+        }
+        grown
+    }
+
     fn head_len(&self) -> usize {
         self.capacity * (self.shape.d_head + self.shape.d_value)
     }

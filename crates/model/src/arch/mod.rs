@@ -10,9 +10,11 @@ pub(crate) mod alibi;
 pub(crate) mod attention;
 pub(crate) mod forward;
 pub(crate) mod kv;
+pub(crate) mod memory;
+pub(crate) mod read;
 mod rope;
 mod weights;
 
 pub(crate) use rope::Rope;
-pub(crate) use weights::{Block, Weights};
+pub(crate) use weights::{Block, Linear, Norm, Weights};
 pub use weights::{ModelError, TensorSource};

@@ -171,11 +171,11 @@ impl Weights {
 }
 
 /// Matrices with the same inputs, one below the other.
-struct Stack<'a>(Vec<Tensor<'a>>);
+pub(super) struct Stack<'a>(pub(super) Vec<Tensor<'a>>);
 
 impl Stack<'_> {
     /// The matrix of a row, and its row there.
-    fn row(&self, mut i: usize) -> (&Tensor<'_>, usize) {
+    pub(super) fn row(&self, mut i: usize) -> (&Tensor<'_>, usize) {
         let tensor = self.0.iter().find(|t| {
             let here = i < t.shape[0];
             if !here {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use isogloss_record::Explain;
 use isogloss_record::files::FileError;
 
+use crate::encoder::config::KNOWN_ENCODERS;
+
 /// Architectures that the engine knows, as they are spelled in `config.json` and in GGUF.
 pub const KNOWN_ARCHITECTURES: &str = "Llama (`LlamaForCausalLM`, `llama`), Mistral \
      (`MistralForCausalLM`, `llama`), Qwen 2 (`Qwen2ForCausalLM`, `qwen2`), Qwen 3 \
@@ -13,6 +15,19 @@ pub const KNOWN_ARCHITECTURES: &str = "Llama (`LlamaForCausalLM`, `llama`), Mist
      (`Phi3ForCausalLM`, `phi3`), OLMo 2 (`Olmo2ForCausalLM`, `olmo2`), Cohere \
      (`CohereForCausalLM`, `command-r`), GPT-2 (`GPT2LMHeadModel`, `gpt2`), GPT-NeoX \
      (`GPTNeoXForCausalLM`, `gptneox`), BLOOM (`BloomForCausalLM`, `bloom`)";
+
+/// What a known architecture is good for, where it is no language model.
+fn kind_of(architecture: &str) -> Option<&'static str> {
+    if crate::encoder::config::kind_of(architecture).is_some() {
+        Some("an encoder: it gives vectors, labels or masked words, and continues no text")
+    } else if crate::seq2seq::config::kind_of(architecture).is_some() {
+        Some("an encoder-decoder: it writes or scores a target for a source")
+    } else if super::headed::decoder_of(architecture).is_some() {
+        Some("a classifier: it gives labels or a reward, and continues no text")
+    } else {
+        None
+    }
+}
 
 /// Why a model file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +126,14 @@ impl Explain for CheckpointError {
             Self::Damaged { .. } => {
                 Some("download the file again and compare its size and hash".into())
             }
-            Self::Architecture { .. } => Some(format!("known are {KNOWN_ARCHITECTURES}")),
+            Self::Architecture { found, .. } => Some(match kind_of(found) {
+                Some(kind) => format!("`{found}` is {kind}"),
+                None => format!(
+                    "known are, as language models, {KNOWN_ARCHITECTURES}; as encoders, \
+                     {KNOWN_ENCODERS}; T5, mT5, umT5; and most of the language models as \
+                     `…ForSequenceClassification`"
+                ),
+            }),
             Self::Unsupported { .. } => {
                 Some("convert the model, or serve it and measure it by its URL".into())
             }

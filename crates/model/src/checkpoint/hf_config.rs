@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::{Checkpoint, CheckpointError, commonest_dtype, family, safetensors};
 
 /// Files beside the weights that are part of the model, if they are there.
-const SETTINGS_FILES: [&str; 6] = [
+pub(super) const SETTINGS_FILES: [&str; 6] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -62,9 +62,21 @@ pub(crate) fn of_files(
     generation: Option<&Value>,
     files: Vec<MappedFile>,
 ) -> Result<Checkpoint, CheckpointError> {
+    of_renamed(folder, path, json, generation, files, &tensor_name)
+}
+
+/// The same with other names than [`tensor_name`]'s.
+pub(super) fn of_renamed(
+    folder: &Path,
+    path: &Path,
+    json: &Value,
+    generation: Option<&Value>,
+    files: Vec<MappedFile>,
+    rename: &impl Fn(&str) -> Option<String>,
+) -> Result<Checkpoint, CheckpointError> {
     let mut stored = BTreeMap::new();
     for (file_idx, file) in files.iter().enumerate() {
-        safetensors::add_tensors(file, file_idx, &tensor_name, &mut stored)?;
+        safetensors::add_tensors(file, file_idx, rename, &mut stored)?;
     }
     let config = parse(path, json, generation, stored.len())?;
     let tensors = family::arrange(folder, &config, stored)?;
@@ -108,7 +120,7 @@ pub(crate) fn tensor_name(name: &str) -> Option<String> {
 }
 
 /// The licence of the model card's front matter (`license: apache-2.0`).
-fn license(folder: &Path) -> Option<String> {
+pub(super) fn license(folder: &Path) -> Option<String> {
     let card = files::read_to_string(&folder.join("README.md")).ok()?;
     let (front, _) = card.strip_prefix("---")?.split_once("\n---")?;
     let line = front
@@ -284,7 +296,7 @@ fn family_of(architecture: &str) -> Option<Family> {
     })
 }
 
-fn architecture<'a>(top: &Settings<'a>) -> Result<&'a str, CheckpointError> {
+pub(crate) fn architecture<'a>(top: &Settings<'a>) -> Result<&'a str, CheckpointError> {
     let first = top.json.get("architectures").and_then(|list| list.get(0));
     first
         .and_then(Value::as_str)

@@ -88,7 +88,7 @@ impl Network {
     }
 
     /// Runs `f` on the threads of this network.
-    pub(super) fn install<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn install<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         self.core.pool.install(f)
     }
 

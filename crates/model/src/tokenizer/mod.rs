@@ -22,6 +22,7 @@ mod error;
 mod gguf;
 mod hf;
 mod merges;
+mod specials;
 mod spm;
 
 use std::collections::BTreeSet;
