@@ -1,7 +1,7 @@
 //! Speed of the engine on a model file: tokens per second and share of the arithmetic peak.
 //!
 //! ```text
-//! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS [COMPUTE [CASE]]]
+//! cargo run --release -p isogloss-model --example speed -- MODEL.gguf [THREADS [COMPUTE [CASE [ISA]]]]
 //! ```
 //! Where the time goes, for work on the kernels; `bench` is our side of the comparison with a peer.
 //! Medians of five runs, by the clock and by processor time (what a machine of its own would give:
@@ -21,17 +21,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let path = args
         .next()
-        .ok_or("usage: speed MODEL [THREADS [COMPUTE [CASE]]]")?;
+        .ok_or("usage: speed MODEL [THREADS [COMPUTE [CASE [ISA]]]]")?;
     let threads: usize = args.next().map_or(Ok(2), |n| n.parse())?;
     let compute = compute(args.next().as_deref())?;
     let only = args.next().unwrap_or_default();
+    let isa = match args.next() {
+        Some(name) => (Isa::available().into_iter())
+            .find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&name))
+            .ok_or(format!("this processor has no `{name}`"))?,
+        None => Isa::detect(),
+    };
     let options = EngineOptions {
+        isa: Some(isa),
         threads: NonZeroUsize::new(threads),
         cache_bytes: 0,
         compute,
         ..EngineOptions::default()
     };
-    let isa = Isa::detect();
     let peak = measure::peak_gflops(isa, threads, compute);
     let memory = measure::read_gigabytes_per_second(threads);
     println!(

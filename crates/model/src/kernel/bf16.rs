@@ -1,16 +1,16 @@
 //! Products of bfloat16 values with `f32` sums.
 //!
-//! Rows are rounded to bfloat16 (8 significant bits), weights were when they were packed; each
-//! element is the chain `c += a[k] · w[k] + a[k+1] · w[k+1]` over pairs. Where the processor has an
-//! instruction for that pair the sum inside it is rounded as the processor does it; elsewhere each
-//! of the two products is added with one rounding. The same processor gives the same bytes for any
-//! batch and threads; two kinds of processor differ by the rounding of single sums.
+//! Rows are rounded to bfloat16 (8 significant bits), weights were when they were packed. Where the
+//! processor multiplies pairs of them, each element is the chain `c += a[k] · w[k] + a[k+1] · w[k+1]`
+//! over pairs, whose inside is rounded as the processor does it; elsewhere the rounded numbers go
+//! through the product of floats. The same processor gives the same bytes for any batch and
+//! threads; two kinds of processor differ by the rounding of single sums.
 
 use rayon::prelude::*;
 
 use super::form::Form;
 use super::vector::by_isa;
-use super::{Isa, MAX_ROWS, NR, Rows};
+use super::{Isa, MAX_ROWS, Rows};
 
 /// `x` rounded to the nearest bfloat16, ties to even; what is not a number stays so.
 #[inline(always)]
@@ -31,6 +31,26 @@ pub(crate) fn rounded(x: f32) -> u16 {
 
 /// Values below which rounding rows is not worth a thread.
 const ROW_WORK: usize = 1 << 14;
+
+/// Whether there is an instruction for it.
+pub(crate) fn has_pairs(isa: Isa) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return isa == Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return {
+        let _ = isa;
+        false
+    };
+}
+
+by_isa! {
+    /// A row rounded to bfloat16, as floats.
+    pub(crate) fn round_floats(x: &[f32], to: &mut [f32]) {
+        for (x, to) in x.iter().zip(to) {
+            *to = f32::from_bits(u32::from(rounded(*x)) << 16);
+        }
+    }
+}
 
 /// Rows in bfloat16.
 #[derive(Debug, Default)]
@@ -110,7 +130,7 @@ fn round_row_avx512(x: &[f32], to: &mut [u16]) {
     }
 }
 
-/// Rows `first..first + rows` (at most 12) times a panel of [`Form::Bf16`].
+/// Rows `first..first + rows` (at most 12) times a panel of [`Form::Bf16`], where [`has_pairs`].
 ///
 /// # Safety
 /// `c` is writable for `rows` rows of 32 and nobody else uses it meanwhile.
@@ -125,49 +145,21 @@ pub(crate) unsafe fn product(
 ) {
     let a = &x.data[first * x.n_in..(first + rows) * x.n_in];
     assert!(
-        panel.len() == Form::Bf16.panel_bytes(x.n_in) && rows <= MAX_ROWS,
-        "the panel has the rows' width"
+        panel.len() == Form::Bf16.panel_bytes(x.n_in) && rows <= MAX_ROWS && has_pairs(isa),
+        "the panel has the rows' width, the processor the instruction"
     );
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 && is_x86_feature_detected!("avx512bf16") {
+    {
         macro_rules! by_rows {
             ($($n:literal)*) => {
                 match rows {
-                    // SAFETY: sizes were checked above, the processor has the instructions.
+                    // SAFETY: sizes and instructions were checked above, the output is promised.
                     $($n => unsafe { tile::<$n>(a, x.n_in, panel, c, c_stride) },)*
                     _ => {}
                 }
             };
         }
         by_rows!(1 2 3 4 5 6 7 8 9 10 11 12);
-        return;
-    }
-    for (i, a) in a.chunks_exact(x.n_in.max(1)).enumerate() {
-        let sums = chain(isa, a, panel);
-        // SAFETY: the caller promises row `i` of the output.
-        unsafe {
-            c.add(i * c_stride)
-                .cast::<[f32; NR]>()
-                .write_unaligned(sums);
-        };
-    }
-}
-
-by_isa! {
-    /// One row times one panel.
-    pub(crate) fn chain(a: &[u16], panel: &[u8]) -> [f32; NR] {
-        let mut acc = [0.0_f32; NR];
-        let (pairs, _) = panel.as_chunks::<{ 4 * NR }>();
-        for (a, pair) in a.as_chunks::<2>().0.iter().zip(pairs) {
-            let [even, odd] = a.map(|bits| f32::from_bits(u32::from(bits) << 16));
-            let (words, _) = pair.as_chunks::<4>();
-            for (acc, word) in acc.iter_mut().zip(words) {
-                let bits = u32::from_ne_bytes(*word);
-                let sum = odd.mul_add(f32::from_bits(bits & 0xFFFF_0000), *acc);
-                *acc = even.mul_add(f32::from_bits(bits << 16), sum);
-            }
-        }
-        acc
     }
 }
 

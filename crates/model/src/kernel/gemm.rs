@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::bf16::{self, Bf16Rows};
+use super::bf16::{self, Bf16Rows, has_pairs, round_floats};
 use super::form::Form;
 use super::int8::{self, INT8_ROWS, Int8Rows};
 use super::thin::{THIN_ROWS, Thin};
@@ -27,6 +27,8 @@ pub(crate) struct Operand<'a> {
 #[derive(Default)]
 struct Cast {
     bf16: Bf16Rows,
+    /// Rounded to bfloat16, as floats, where pairs have no instruction.
+    rounded: Rows,
     int8: Int8Rows,
 }
 
@@ -47,10 +49,19 @@ impl<'a> Operand<'a> {
         );
         let mut cast = CAST.take().unwrap_or_default();
         match w.compute() {
-            Compute::Bf16 if w.n_in().is_multiple_of(2) => cast.bf16.set(isa, x),
+            Compute::Bf16 if has_pairs(isa) && w.n_in().is_multiple_of(2) => cast.bf16.set(isa, x),
+            Compute::Bf16 => {
+                if cast.rounded.width() != x.width() {
+                    cast.rounded = Rows::new(x.width());
+                }
+                cast.rounded.set_rows(x.n_rows());
+                for i in 0..x.n_rows() {
+                    round_floats(isa, x.row(i), cast.rounded.row_mut(i));
+                }
+            }
             Compute::Int8 if w.has_grid() => cast.int8.set(isa, x),
             // Products of floats take them as they are.
-            Compute::F32 | Compute::Bf16 | Compute::Int8 => {}
+            Compute::F32 | Compute::Int8 => {}
         }
         Self { x, cast }
     }
@@ -145,8 +156,13 @@ fn product(
     place: &impl Fn(usize, usize) -> *mut f32,
     stride: usize,
 ) {
-    let x = operand.x;
     let (form, panel) = w.panel(panel);
+    let has_pairs = has_pairs(isa) && form == Form::Bf16;
+    let x = if w.compute() == Compute::Bf16 && !has_pairs {
+        &operand.cast.rounded
+    } else {
+        operand.x
+    };
     match (w.compute(), form) {
         (Compute::Int8, Form::Grid(grid)) => {
             for block in blocks_of(x.n_rows(), INT8_ROWS) {
@@ -158,7 +174,7 @@ fn product(
                 }
             }
         }
-        (Compute::Bf16, Form::Bf16) => {
+        (Compute::Bf16, Form::Bf16) if has_pairs => {
             for block in row_blocks(x.n_rows()) {
                 // SAFETY: as above.
                 unsafe {
