@@ -87,6 +87,21 @@ impl Buffers {
     }
 }
 
+/// Where in a block something can be seen and changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// The residual stream before the block: `d_model` values.
+    BlockInput,
+    /// What attention adds, before a norm behind it: `d_model` values.
+    AttentionOutput,
+    /// Input of the feed-forward layer's last projection, after the gate: `d_ff` values.
+    MlpActivation,
+    /// What the feed-forward layer adds, before a norm behind it: `d_model` values.
+    MlpOutput,
+    /// The residual stream after the block: `d_model` values.
+    BlockOutput,
+}
+
 /// A decoder ready to compute.
 pub(crate) struct Decoder {
     pub(crate) config: Config,
@@ -145,15 +160,15 @@ const ROW_WORK: usize = 1 << 14;
 
 impl Decoder {
     /// Computes all rows of a batch: their keys and values go to `kvs`, their final residual
-    /// stream (before the last norm) is left in `buffers.x`. `after_block` sees the residual
-    /// stream after each block.
+    /// stream (before the last norm) is left in `buffers.x`. `visit` sees every [`Point`] of every
+    /// block, and may write there.
     pub(crate) fn forward(
         &self,
         batch: &Batch,
         kvs: &mut [Kv],
         ropes: &mut Ropes,
         buffers: &mut Buffers,
-        mut after_block: impl FnMut(usize, &Rows),
+        mut visit: impl FnMut(usize, Point, &mut Rows),
     ) -> Result<(), NotFinite> {
         let n_positions = batch
             .runs
@@ -164,8 +179,8 @@ impl Decoder {
         ropes.extend_to(n_positions);
         self.embed(batch, buffers)?;
         for (layer, block) in self.weights.blocks.iter().enumerate() {
-            self.block(layer, block, batch, kvs, ropes, buffers)?;
-            after_block(layer, &buffers.x);
+            let mut visit = |point, rows: &mut Rows| visit(layer, point, rows);
+            self.block(layer, block, batch, kvs, ropes, buffers, &mut visit)?;
         }
         // The blocks check their input: the last output is checked here.
         let finite = |i| buffers.x.row(i).iter().map(|x| x * 0.0).sum::<f32>() == 0.0;
@@ -206,6 +221,7 @@ impl Decoder {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one step, called from one place")]
     fn block(
         &self,
         layer: usize,
@@ -214,7 +230,9 @@ impl Decoder {
         kvs: &mut [Kv],
         ropes: &Ropes,
         b: &mut Buffers,
+        visit: &mut impl FnMut(Point, &mut Rows),
     ) -> Result<(), NotFinite> {
+        visit(Point::BlockInput, &mut b.x);
         let (c, isa) = (&self.config, self.isa);
         let sliding =
             c.sliding_window.is_some() && c.sliding_layers.get(layer).copied().unwrap_or(false);
@@ -243,6 +261,7 @@ impl Decoder {
         }
         attend(isa, &shape, layer, batch, kvs, &b.qkv, &mut b.mixed);
         self.project(&block.out, &b.mixed, &mut b.projected);
+        visit(Point::AttentionOutput, &mut b.projected);
         match c.residual {
             Residual::Sequential => {
                 self.add_branch(&block.attention_post_norm, &mut b.projected, &mut b.x);
@@ -261,8 +280,11 @@ impl Decoder {
         }
         gemm(isa, &b.normed, &block.up.weight, &mut b.up);
         self.activate(&block.up.bias, &mut b.up, &mut b.gated);
+        visit(Point::MlpActivation, &mut b.gated);
         self.project(&block.down, &b.gated, &mut b.projected);
+        visit(Point::MlpOutput, &mut b.projected);
         self.add_branch(&block.ff_post_norm, &mut b.projected, &mut b.x);
+        visit(Point::BlockOutput, &mut b.x);
         Ok(())
     }
 

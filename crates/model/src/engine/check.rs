@@ -6,6 +6,16 @@ use super::core::Core;
 use crate::backend::BackendError;
 
 impl Core {
+    /// Refuses unknown tokens and too many of them.
+    pub(super) fn check_tokens(&self, token_ids: &[u32]) -> Result<(), BackendError> {
+        self.check(&Encoded::Score {
+            token_ids: token_ids.to_vec(),
+            n_context: 0,
+            scored_from: 1,
+            n_pooled: 0,
+        })
+    }
+
     /// Refuses what cannot be computed, before any work.
     pub(super) fn check(&self, job: &Encoded) -> Result<(), BackendError> {
         let (n_vocab, limit) = (

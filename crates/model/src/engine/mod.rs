@@ -31,6 +31,7 @@
 mod check;
 mod core;
 mod generate;
+mod hooks;
 mod jobs;
 #[doc(hidden)]
 pub mod measure;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 
 use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
 
+pub use hooks::{Point, Site, Visit};
 pub use network::{EngineOptions, LoadError, Network};
 
 use crate::adapter::{Adapter, AdapterError};

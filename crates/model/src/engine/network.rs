@@ -146,6 +146,11 @@ impl Network {
             .most_probable(&mut self.state(), token_ids, positions, n, settings)
     }
 
+    /// What [`Network::trace`] and its like compute with.
+    pub(super) fn with_core<T>(&self, f: impl FnOnce(&Core, &mut State) -> T) -> T {
+        f(&self.core, &mut self.state())
+    }
+
     /// A state that a panic left behind holds half-computed segments and is replaced.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state

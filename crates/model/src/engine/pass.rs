@@ -8,7 +8,7 @@ use isogloss_record::Pooled;
 use super::core::{Core, State};
 use super::output::{self, logprob};
 use super::tree::{Path, SegmentId, Tree};
-use crate::arch::forward::{NotFinite, Piece, Run};
+use crate::arch::forward::{NotFinite, Piece, Point, Run};
 use crate::backend::{BackendError, RunSettings};
 use crate::kernel::Rows;
 
@@ -84,7 +84,10 @@ impl Core {
             })
             .collect();
         let mut normed = Rows::new(self.decoder.config.d_model);
-        let after_block = |layer: usize, x: &Rows| {
+        let visit = |layer: usize, point: Point, x: &mut Rows| {
+            if point != Point::BlockOutput {
+                return;
+            }
             let is_last = layer + 1 == self.decoder.config.n_layers;
             let x = if is_last && self.pool_after_norm && !pooled.is_empty() {
                 // States that are not finite are refused with the block's own rows.
@@ -93,7 +96,7 @@ impl Core {
                     .norm(x, &self.decoder.weights.final_norm, &mut normed);
                 &normed
             } else {
-                x
+                &*x
             };
             for (pool, run) in &pooled {
                 pools[*pool].take(layer, run, x);
@@ -102,7 +105,7 @@ impl Core {
         self.pool
             .install(|| {
                 self.decoder
-                    .forward(batch, &mut tree.kvs, ropes, buffers, after_block)
+                    .forward(batch, &mut tree.kvs, ropes, buffers, visit)
             })
             .map_err(|NotFinite { layer }| self.not_finite(layer))?;
         for run in &batch.runs {
@@ -116,7 +119,7 @@ impl Core {
         Ok(())
     }
 
-    fn not_finite(&self, layer: usize) -> BackendError {
+    pub(super) fn not_finite(&self, layer: usize) -> BackendError {
         let n_layers = self.decoder.config.n_layers;
         let place = if layer == n_layers {
             "the embedding".into()

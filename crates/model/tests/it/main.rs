@@ -12,6 +12,7 @@ mod families;
 mod files;
 mod gradients;
 mod heads;
+mod hooks;
 mod hostile;
 mod quantization;
 mod real;
