@@ -101,7 +101,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = TrainOptions {
         threads: NonZeroUsize::new(threads),
         keep,
-        isa: None,
+        ..TrainOptions::default()
     };
     let mut trainee = Trainee::load(&config, &source, |_| true, &options)?;
     drop(source);

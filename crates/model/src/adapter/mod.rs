@@ -38,6 +38,7 @@ use serde_json::Value;
 
 pub use change::Change;
 pub use error::{AdapterError, Sides};
+pub(crate) use modules::{permuted_heads, unpermuted};
 
 use crate::checkpoint::mapped::MappedFile;
 use crate::checkpoint::{Entry, Overlay, safetensors};

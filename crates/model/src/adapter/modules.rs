@@ -220,7 +220,7 @@ impl Output {
 }
 
 /// Width of the heads whose rows llama.cpp's converter puts in another order, if it does.
-pub(super) fn permuted_heads(c: &Config, name: &str) -> Option<usize> {
+pub(crate) fn permuted_heads(c: &Config, name: &str) -> Option<usize> {
     let permuted = c.family == Family::Llama && c.rope_pairing == RopePairing::Neighbors;
     let of_heads = name.contains(".self_attn.q_proj.") || name.contains(".self_attn.k_proj.");
     (permuted && of_heads).then_some(c.d_head)
@@ -228,7 +228,7 @@ pub(super) fn permuted_heads(c: &Config, name: &str) -> Option<usize> {
 
 /// Row of the Hugging Face layout: there the two halves of a head lie one below the other, in the
 /// permuted order their rows take turns.
-pub(super) fn unpermuted(heads: Option<usize>, row: usize) -> usize {
+pub(crate) fn unpermuted(heads: Option<usize>, row: usize) -> usize {
     match heads {
         None => row,
         Some(d_head) => {

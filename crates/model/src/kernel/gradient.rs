@@ -112,6 +112,24 @@ by_isa! {
 }
 
 by_isa! {
+    /// `sums += x`, in f64.
+    pub(crate) fn add_to_sums(sums: &mut [f64], x: &[f32]) {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += f64::from(*x);
+        }
+    }
+}
+
+by_isa! {
+    /// `sums += dy · (x − mean) · scale`, in f64: a norm's gain.
+    pub(crate) fn add_normed_to_sums(sums: &mut [f64], dy: &[f32], x: &[f32], mean: f32, scale: f32) {
+        for ((sum, dy), x) in sums.iter_mut().zip(dy).zip(x) {
+            *sum += f64::from(dy * (x - mean) * scale);
+        }
+    }
+}
+
+by_isa! {
     /// Derivative of `y = cap · tanh(x / cap)` from its result: `1 − (y / cap)²`.
     pub(crate) fn soft_cap_slope(y: &[f32], cap: f32, slope: &mut [f32]) {
         for (y, slope) in y.iter().zip(slope) {

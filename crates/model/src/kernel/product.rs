@@ -43,9 +43,18 @@ enum Sum {
 
 /// `out[i][j] = Σ_k x[i][k] · w[j][k]`.
 pub(crate) fn times_transpose(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows) {
+    times_transpose_by(isa, x, w, out, Sum::Chain);
+}
+
+/// `out[i][j] += Σ_k x[i][k] · w[j][k]`: the chain goes on.
+pub(crate) fn add_times_transpose(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows) {
+    times_transpose_by(isa, x, w, out, Sum::Resume);
+}
+
+fn times_transpose_by(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows, sum: Sum) {
     assert_eq!(x.width(), w.width(), "inputs fit the weight");
     let (n_out, stride) = (w.n_rows(), w.stride());
-    by_panels(isa, x, n_out, out, Sum::Chain, |panel, depth, packed| {
+    by_panels(isa, x, n_out, out, sum, |panel, depth, packed| {
         let n = NR.min(n_out - panel * NR);
         if n < NR {
             packed.fill(0.0);
@@ -312,6 +321,11 @@ mod tests {
             let mut y = Rows::new(n);
             times_transpose(isa, &x, &w, &mut y);
             same(&y, |i, j| chain(k, 0.0, &|l| x.row(i)[l], &|l| w.row(j)[l]))?;
+            add_times_transpose(isa, &x, &w, &mut y);
+            same(&y, |i, j| {
+                let once = |from| chain(k, from, &|l| x.row(i)[l], &|l| w.row(j)[l]);
+                once(once(0.0))
+            })?;
 
             let mut dx = Rows::new(k);
             times(isa, &dy, &w, &mut dx, false);

@@ -22,10 +22,9 @@ use crate::kernel::gradient::{
 };
 use crate::kernel::vector::{exact_gelu_gate, gelu, gelu_gate, gelu_tanh, silu, silu_gate};
 
-/// What forward leaves for backward; what a family does not have stays empty.
+/// What forward leaves for backward: all that took a product or attention to compute; norms and
+/// non-linearities are computed again. What a family does not have stays empty.
 pub(super) struct Kept {
-    /// Input of attention.
-    attention_in: Rows,
     /// Queries and keys before their norms.
     raw_q: Rows,
     raw_k: Rows,
@@ -39,11 +38,8 @@ pub(super) struct Kept {
     ff_out: Rows,
     /// Residual stream between the branches, where they follow each other.
     middle: Rows,
-    /// Input of the feed-forward layer, where it is not that of attention.
-    ff_in: Rows,
     gate: Rows,
     up: Rows,
-    gated: Rows,
 }
 
 impl Kept {
@@ -51,7 +47,6 @@ impl Kept {
         let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
         let d = || Rows::new(c.d_model);
         Self {
-            attention_in: d(),
             raw_q: Rows::new(n_q),
             raw_k: Rows::new(n_kv),
             q: Rows::new(n_q),
@@ -61,16 +56,19 @@ impl Kept {
             attention_out: d(),
             ff_out: d(),
             middle: d(),
-            ff_in: d(),
             gate: Rows::new(c.d_ff),
             up: Rows::new(c.d_ff),
-            gated: Rows::new(c.d_ff),
         }
     }
 }
 
 /// Buffers that no block needs after it is done.
 pub(super) struct Scratch {
+    /// Input of attention.
+    attention_in: Rows,
+    /// Input of the feed-forward layer, where it is not that of attention.
+    ff_in: Rows,
+    gated: Rows,
     /// A branch in forward, its gradient in backward.
     branch: Rows,
     /// Gradients of the inputs of the branches.
@@ -89,6 +87,9 @@ impl Scratch {
     pub(super) fn new(c: &Config) -> Self {
         let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
         Self {
+            attention_in: Rows::new(c.d_model),
+            ff_in: Rows::new(c.d_model),
+            gated: Rows::new(c.d_ff),
             branch: Rows::new(c.d_model),
             d_attention_in: Rows::new(c.d_model),
             d_ff_in: Rows::new(c.d_model),
@@ -131,33 +132,52 @@ impl<'a> Block<'a> {
     /// Computes `out` from `x`; `kept` is what [`Block::backward`] needs.
     pub(super) fn forward(&self, x: &Rows, kept: &mut Kept, scratch: &mut Scratch, out: &mut Rows) {
         let (pass, ids) = (self.pass, self.ids);
-        self.norm(ids.attention_norm, x, &mut kept.attention_in);
-        self.heads(kept);
+        self.attend(x, kept, scratch, out);
+        self.activate(kept, &mut scratch.gated);
+        let post = ids.ff_post_norm;
+        pass.project(
+            ids.down,
+            &scratch.gated,
+            choose(post, &mut kept.ff_out, &mut scratch.branch),
+        );
+        self.add_branch(post, &kept.ff_out, &mut scratch.branch, out);
+    }
+
+    /// Fills `kept` a second time; the block's output is not computed to its end.
+    pub(super) fn again(&self, x: &Rows, kept: &mut Kept, scratch: &mut Scratch, out: &mut Rows) {
+        self.attend(x, kept, scratch, out);
+        if self.ids.ff_post_norm.is_some() {
+            self.activate(kept, &mut scratch.gated);
+            self.pass
+                .project(self.ids.down, &scratch.gated, &mut kept.ff_out);
+        }
+    }
+
+    /// All of a block up to the projections before the non-linearity; `out` is then `x` with the
+    /// attention branch.
+    fn attend(&self, x: &Rows, kept: &mut Kept, s: &mut Scratch, out: &mut Rows) {
+        let (pass, ids) = (self.pass, self.ids);
+        self.norm(ids.attention_norm, x, &mut s.attention_in);
+        self.heads(&s.attention_in, kept);
         self.attention()
             .forward(&kept.q, &kept.k, &kept.v, &mut kept.mixed);
         copy(x, out);
-        if pass.config.residual == Residual::ParallelTwoNorms {
-            self.norm(ids.ff_norm, x, &mut kept.ff_in);
-        }
         let post = ids.attention_post_norm;
         pass.project(
             ids.out,
             &kept.mixed,
-            choose(post, &mut kept.attention_out, &mut scratch.branch),
+            choose(post, &mut kept.attention_out, &mut s.branch),
         );
-        self.add_branch(post, &kept.attention_out, &mut scratch.branch, out);
+        self.add_branch(post, &kept.attention_out, &mut s.branch, out);
         if pass.config.residual == Residual::Sequential {
             copy(out, &mut kept.middle);
-            self.norm(ids.ff_norm, &kept.middle, &mut kept.ff_in);
         }
-        self.activate(kept);
-        let post = ids.ff_post_norm;
-        pass.project(
-            ids.down,
-            &kept.gated,
-            choose(post, &mut kept.ff_out, &mut scratch.branch),
-        );
-        self.add_branch(post, &kept.ff_out, &mut scratch.branch, out);
+        self.norm_before_ff(x, &kept.middle, &mut s.ff_in);
+        let ff_in = self.ff_in(&s.attention_in, &s.ff_in);
+        pass.project(ids.up, ff_in, &mut kept.up);
+        if let Some(gate) = ids.gate {
+            pass.project(gate, ff_in, &mut kept.gate);
+        }
     }
 
     /// Turns `dx`, the gradient by the block's output, into that by its input `x`.
@@ -170,6 +190,9 @@ impl<'a> Block<'a> {
         gradients: &mut Gradients,
     ) {
         let (pass, ids, isa) = (self.pass, self.ids, self.pass.isa);
+        self.norm(ids.attention_norm, x, &mut scratch.attention_in);
+        self.norm_before_ff(x, &kept.middle, &mut scratch.ff_in);
+        self.activate(kept, &mut scratch.gated);
         copy(dx, &mut scratch.branch);
         self.norm_backward(
             ids.ff_post_norm,
@@ -264,9 +287,8 @@ impl<'a> Block<'a> {
     }
 
     /// Queries, keys and values: projected, normed, rotated.
-    fn heads(&self, kept: &mut Kept) {
+    fn heads(&self, x: &Rows, kept: &mut Kept) {
         let (pass, ids, c) = (self.pass, self.ids, self.pass.config);
-        let x = &kept.attention_in;
         for (linear, norm, n_heads, raw, heads) in [
             (ids.q, ids.q_norm, c.n_heads, &mut kept.raw_q, &mut kept.q),
             (
@@ -309,7 +331,7 @@ impl<'a> Block<'a> {
         self.attention().backward(
             &kept.q, &kept.k, &kept.v, &s.d_mixed, &mut s.dq, &mut s.dk, &mut s.dv,
         );
-        let (x, dx) = (&kept.attention_in, &mut s.d_attention_in);
+        let (x, dx) = (&s.attention_in, &mut s.d_attention_in);
         for (linear, norm, n_heads, raw, d, resume) in [
             (ids.q, ids.q_norm, c.n_heads, &kept.raw_q, &mut s.dq, false),
             (
@@ -337,26 +359,28 @@ impl<'a> Block<'a> {
         pass.project_backward(ids.v, x, &s.dv, dx, true, gradients);
     }
 
-    fn ff_in<'k>(&self, kept: &'k Kept) -> &'k Rows {
+    /// Norm before the feed-forward layer, where it is not attention's.
+    fn norm_before_ff(&self, x: &Rows, middle: &Rows, out: &mut Rows) {
         match self.pass.config.residual {
-            Residual::Parallel => &kept.attention_in,
-            Residual::Sequential | Residual::ParallelTwoNorms => &kept.ff_in,
+            Residual::Sequential => self.norm(self.ids.ff_norm, middle, out),
+            Residual::ParallelTwoNorms => self.norm(self.ids.ff_norm, x, out),
+            Residual::Parallel => {}
         }
     }
 
-    /// Gate and up projections and the non-linearity.
-    fn activate(&self, kept: &mut Kept) {
-        let (pass, ids, isa) = (self.pass, self.ids, self.pass.isa);
-        let x = match pass.config.residual {
-            Residual::Parallel => &kept.attention_in,
-            Residual::Sequential | Residual::ParallelTwoNorms => &kept.ff_in,
-        };
-        pass.project(ids.up, x, &mut kept.up);
-        let activation = pass.config.activation;
-        if let Some(gate) = ids.gate {
-            pass.project(gate, x, &mut kept.gate);
-            kept.gated.set_rows(x.n_rows());
-            each_row(&mut kept.gated, |i, out| {
+    fn ff_in<'k>(&self, attention_in: &'k Rows, ff_in: &'k Rows) -> &'k Rows {
+        match self.pass.config.residual {
+            Residual::Parallel => attention_in,
+            Residual::Sequential | Residual::ParallelTwoNorms => ff_in,
+        }
+    }
+
+    /// The non-linearity, and the gate's product with what it lets through.
+    fn activate(&self, kept: &Kept, gated: &mut Rows) {
+        let (isa, activation) = (self.pass.isa, self.pass.config.activation);
+        if self.ids.gate.is_some() {
+            gated.set_rows(kept.up.n_rows());
+            each_row(gated, |i, out| {
                 let (gate, up) = (kept.gate.row(i), kept.up.row(i));
                 match activation {
                     Activation::Silu => silu_gate(isa, gate, up, out),
@@ -365,8 +389,8 @@ impl<'a> Block<'a> {
                 }
             });
         } else {
-            copy(&kept.up, &mut kept.gated);
-            each_row(&mut kept.gated, |_, out| match activation {
+            copy(&kept.up, gated);
+            each_row(gated, |_, out| match activation {
                 Activation::Silu => silu(isa, out),
                 Activation::GeluTanh => gelu_tanh(isa, out),
                 Activation::Gelu => gelu(isa, out),
@@ -379,7 +403,7 @@ impl<'a> Block<'a> {
         let (pass, ids, isa) = (self.pass, self.ids, self.pass.isa);
         pass.project_backward(
             ids.down,
-            &kept.gated,
+            &s.gated,
             &s.branch,
             &mut s.d_gated,
             false,
@@ -393,7 +417,7 @@ impl<'a> Block<'a> {
         let n_rows = kept.up.n_rows();
         s.d_gate.set_rows(n_rows);
         s.d_up.set_rows(n_rows);
-        let (x, d_gated) = (self.ff_in(kept), &s.d_gated);
+        let (x, d_gated) = (self.ff_in(&s.attention_in, &s.ff_in), &s.d_gated);
         if let Some(gate) = ids.gate {
             each_two(&mut s.d_gate, &mut s.d_up, |i, d_gate, d_up| {
                 slope(isa, kept.gate.row(i), d_up, d_gate);

@@ -1,9 +1,13 @@
 //! Gradients by tensor: only trainable ones have a buffer, and only for them is anything computed.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::parameters::{Id, Parameters, size};
 use super::rows::zero;
+use crate::arch::forward::each_row;
+use crate::kernel::vector::multiply;
 use crate::kernel::{Isa, Rows, product};
 
 /// Columns that a thread sums together.
@@ -64,14 +68,14 @@ impl Gradients {
         }
     }
 
-    /// Adds `Σ term(row, column)` over rows and over columns that are equal modulo the length of
-    /// the vector: biases, gains of norms (of one head for all heads).
+    /// Adds a sum over rows and over columns that are equal modulo the length of the vector: biases,
+    /// gains of norms (of one head for all heads). `add(row, columns, sums)` adds a row's part.
     pub(super) fn add_columns(
         &mut self,
         id: Id,
         n_rows: usize,
         width: usize,
-        term: impl Fn(usize, usize) -> f32 + Sync,
+        add: impl Fn(usize, Range<usize>, &mut [f64]) + Sync,
     ) {
         let Some(gradient) = &mut self.0[id] else {
             return;
@@ -85,9 +89,7 @@ impl Gradients {
             let mut sums = [0.0_f64; COLUMNS];
             for r in 0..n_rows {
                 for start in (first..width).step_by(period) {
-                    for (j, sum) in sums.iter_mut().take(to.len()).enumerate() {
-                        *sum += f64::from(term(r, start + j));
-                    }
+                    add(r, start..start + to.len(), &mut sums[..to.len()]);
                 }
             }
             for (to, sum) in to.iter_mut().zip(sums) {
@@ -114,6 +116,19 @@ impl Gradients {
                 *to = dx.mul_add(scale, *to);
             }
         }
+    }
+
+    /// Multiplies every sum by a factor.
+    pub(super) fn scale(&mut self, isa: Isa, factor: f32) {
+        for gradient in self.0.iter_mut().flatten().filter(|g| g.is_set) {
+            each_row(&mut gradient.rows, |_, row| multiply(isa, row, factor));
+        }
+    }
+
+    /// Bytes of all buffers.
+    pub(super) fn bytes(&self) -> usize {
+        let floats = |g: &Gradient| g.rows.n_rows() * g.rows.stride();
+        self.0.iter().flatten().map(floats).sum::<usize>() * size_of::<f32>()
     }
 
     /// √Σg² over all trainable tensors, summed in f64, in order.

@@ -4,6 +4,7 @@
 //! x at the rows before scored tokens -> norm -> logits of a chunk -> log p(token)
 //! d loss / d log p(token)            -> logits again -> dx, gradients of output layer and norm
 //! ```
+//! (not again where the derivatives are known beforehand: [`Head::both`]).
 //! Logits exist for one chunk at a time, about 64 MiB. A token whose derivative is 0 costs nothing
 //! backward. With p = softmax(logits) the derivative of log p(token) by logit j is
 //! `[j = token] − p_j`.
@@ -61,34 +62,14 @@ impl Head {
 
     /// Log-probability of each scored token, in the order of the batch, in nats.
     pub(super) fn forward(&mut self, pass: &Pass<'_>, x: &Rows) -> Vec<f64> {
-        let targets = &pass.batch.targets;
-        self.picked.set_rows(targets.len());
-        each_row(&mut self.picked, |i, row| {
-            row.copy_from_slice(x.row(targets[i].0));
-        });
-        pass.norm(pass.layout.final_norm)
-            .forward(&self.picked, &mut self.normed);
-        self.log_sums.clear();
-        let mut logprobs = Vec::with_capacity(targets.len());
-        let all: Vec<usize> = (0..targets.len()).collect();
-        for rows in all.chunks(self.n_chunk) {
-            self.logits(pass, rows);
-            let found: Vec<(f64, f64)> = rows
-                .par_iter()
-                .enumerate()
-                .map(|(i, target)| {
-                    let logits = self.logits.row(i);
-                    let log_sum = log_sum_exp(pass.isa, logits);
-                    let logit = logits[targets[*target].1 as usize];
-                    (log_sum, f64::from(logit) - log_sum)
-                })
-                .collect();
-            for (log_sum, logprob) in found {
-                self.log_sums.push(log_sum);
-                logprobs.push(logprob);
-            }
-        }
-        logprobs
+        self.pick(pass, x);
+        let all: Vec<usize> = (0..pass.batch.targets.len()).collect();
+        (all.chunks(self.n_chunk))
+            .flat_map(|rows| {
+                self.logits(pass, rows);
+                self.logprobs(pass, rows)
+            })
+            .collect()
     }
 
     /// Gradient of the residual stream from `d`, the derivative of the loss by each log-probability.
@@ -99,47 +80,120 @@ impl Head {
         gradients: &mut Gradients,
         dx: &mut Rows,
     ) {
-        let (isa, c, targets) = (pass.isa, pass.config, &pass.batch.targets);
-        zero(&mut self.d_normed, targets.len());
+        zero(&mut self.d_normed, pass.batch.targets.len());
         let active: Vec<usize> = (0..d.len()).filter(|i| d[*i] != 0.0).collect();
-        let output = pass.layout.output;
         for rows in active.chunks(self.n_chunk) {
             self.logits(pass, rows);
-            let log_sums = &self.log_sums;
-            each_row(&mut self.logits, |i, row| {
-                let (target, d_exact) = (rows[i], d[rows[i]]);
-                let d = d_exact as f32;
-                SLOPES.with_borrow_mut(|slopes| {
-                    if let Some(cap) = c.logit_softcap {
-                        slopes.resize(row.len(), 0.0);
-                        soft_cap_slope(isa, row, cap, slopes);
-                    }
-                    // What the rounding of a large sum takes away is a factor.
-                    let log_sum = log_sums[target] as f32;
-                    let rest = (f64::from(log_sum) - log_sums[target]).exp();
-                    log_softmax_backward(isa, row, log_sum, (d_exact * rest) as f32);
-                    row[targets[target].1 as usize] += d;
-                    if c.logit_softcap.is_some() {
-                        multiply_by(isa, row, slopes);
-                    }
-                });
-                if c.logit_scale != 1.0 {
-                    multiply(isa, row, c.logit_scale);
+            self.chunk_backward(pass, rows, d, gradients);
+        }
+        self.norm_backward(pass, gradients, dx);
+    }
+
+    /// Both at once: the logits of a chunk are computed once. `None`: a log-probability is not
+    /// finite, and some chunks have been added to the gradients.
+    pub(super) fn both(
+        &mut self,
+        pass: &Pass<'_>,
+        x: &Rows,
+        d: &[f64],
+        gradients: &mut Gradients,
+        dx: &mut Rows,
+    ) -> Option<Vec<f64>> {
+        self.pick(pass, x);
+        zero(&mut self.d_normed, pass.batch.targets.len());
+        let all: Vec<usize> = (0..d.len()).collect();
+        let mut logprobs = Vec::with_capacity(d.len());
+        for rows in all.chunks(self.n_chunk) {
+            self.logits(pass, rows);
+            logprobs.extend(self.logprobs(pass, rows));
+            if !logprobs.iter().all(|logprob| logprob.is_finite()) {
+                return None;
+            }
+            self.chunk_backward(pass, rows, d, gradients);
+        }
+        self.norm_backward(pass, gradients, dx);
+        Some(logprobs)
+    }
+
+    /// The rows before scored tokens, and their norm.
+    fn pick(&mut self, pass: &Pass<'_>, x: &Rows) {
+        let targets = &pass.batch.targets;
+        self.picked.set_rows(targets.len());
+        each_row(&mut self.picked, |i, row| {
+            row.copy_from_slice(x.row(targets[i].0));
+        });
+        pass.norm(pass.layout.final_norm)
+            .forward(&self.picked, &mut self.normed);
+        self.log_sums.clear();
+    }
+
+    /// Log-probabilities of some scored tokens, from their logits; keeps the sums.
+    fn logprobs(&mut self, pass: &Pass<'_>, rows: &[usize]) -> Vec<f64> {
+        let targets = &pass.batch.targets;
+        let found: Vec<(f64, f64)> = rows
+            .par_iter()
+            .enumerate()
+            .map(|(i, target)| {
+                let logits = self.logits.row(i);
+                let log_sum = log_sum_exp(pass.isa, logits);
+                let logit = logits[targets[*target].1 as usize];
+                (log_sum, f64::from(logit) - log_sum)
+            })
+            .collect();
+        let (log_sums, logprobs): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        self.log_sums.extend(log_sums);
+        logprobs
+    }
+
+    /// From the logits of some scored tokens to the gradients of the normed rows and of the output
+    /// layer.
+    fn chunk_backward(
+        &mut self,
+        pass: &Pass<'_>,
+        rows: &[usize],
+        d: &[f64],
+        gradients: &mut Gradients,
+    ) {
+        let (isa, c, targets) = (pass.isa, pass.config, &pass.batch.targets);
+        let log_sums = &self.log_sums;
+        each_row(&mut self.logits, |i, row| {
+            let target = rows[i];
+            SLOPES.with_borrow_mut(|slopes| {
+                if let Some(cap) = c.logit_softcap {
+                    slopes.resize(row.len(), 0.0);
+                    soft_cap_slope(isa, row, cap, slopes);
+                }
+                // What the rounding of a large sum takes away is a factor.
+                let log_sum = log_sums[target] as f32;
+                let rest = (f64::from(log_sum) - log_sums[target]).exp();
+                log_softmax_backward(isa, row, log_sum, (d[target] * rest) as f32);
+                row[targets[target].1 as usize] += d[target] as f32;
+                if c.logit_softcap.is_some() {
+                    multiply_by(isa, row, slopes);
                 }
             });
-            gradients.add_outer(isa, output, &self.logits, &self.chunk);
-            product::times_in_parts(isa, &self.logits, &pass.values[output], &mut self.d_chunk);
-            for (i, target) in rows.iter().enumerate() {
-                let to = self.d_normed.row_mut(*target);
-                to.copy_from_slice(self.d_chunk.row(i));
+            if c.logit_scale != 1.0 {
+                multiply(isa, row, c.logit_scale);
             }
+        });
+        let output = pass.layout.output;
+        gradients.add_outer(isa, output, &self.logits, &self.chunk);
+        let w = &pass.values[output];
+        product::times_in_parts(isa, &self.logits, w, &mut self.d_chunk);
+        for (i, target) in rows.iter().enumerate() {
+            let to = self.d_normed.row_mut(*target);
+            to.copy_from_slice(self.d_chunk.row(i));
         }
+    }
+
+    /// From the gradients of the normed rows to that of the residual stream.
+    fn norm_backward(&mut self, pass: &Pass<'_>, gradients: &mut Gradients, dx: &mut Rows) {
         // Where all derivatives are 0 the gradient is 0, not missing.
-        gradients.start(output, c.vocab_size);
+        gradients.start(pass.layout.output, pass.config.vocab_size);
         pass.norm(pass.layout.final_norm)
             .backward(&self.picked, &mut self.d_normed, gradients);
         zero(dx, pass.batch.tokens.len());
-        for (i, (row, _)) in targets.iter().enumerate() {
+        for (i, (row, _)) in pass.batch.targets.iter().enumerate() {
             dx.row_mut(*row).copy_from_slice(self.d_normed.row(i));
         }
     }

@@ -10,6 +10,10 @@
 //! that is trained. An objective never sees logits: whatever it is made of, its derivative by the
 //! log-probability of each token is all that backward needs.
 //!
+//! Where the derivatives are known beforehand (a weighted sum of log-probabilities),
+//! [`Trainee::forward_backward`] does both and computes the output layer once instead of twice.
+//! [`Lora`] trains low-rank changes over a model that stays as it is.
+//!
 //! Every sum has one order: the same bytes for any number of threads, and whether blocks are kept
 //! or computed again ([`Keep`]).
 //!
@@ -39,25 +43,29 @@ mod block;
 mod embedding;
 mod gradients;
 mod head;
+mod lora;
 mod norm;
 mod parameters;
 mod pass;
+mod passes;
 mod rows;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use isogloss_record::Explain;
+use isogloss_record::files::FileError;
 
 pub use adamw::AdamW;
 pub use batch::Sequence;
+pub use lora::Lora;
 
 use crate::arch::{ModelError, Rope, TensorSource, alibi};
 use crate::checkpoint::{Config, Positions};
 use crate::kernel::{Isa, Rows};
 use adamw::Moments;
 use batch::Packed;
-use block::{Block, Kept, Scratch};
+use block::{Kept, Scratch};
 use gradients::Gradients;
 use head::Head;
 use parameters::{Layout, Parameters};
@@ -66,11 +74,12 @@ use pass::Pass;
 /// What forward keeps of each block for backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
-    /// All that backward reads: about `13 d_model + 3 d_ff` floats a token and block.
+    /// All that took a product or attention to compute: with heads as wide as the model and a third
+    /// of them keys, about `5 d_model + 2 d_ff` floats a token and block.
     #[default]
     All,
     /// The block's input: `d_model` floats a token and block; the rest is computed a second time,
-    /// with the same bytes. Costs about a quarter more time.
+    /// with the same bytes, but for the last projection. Costs about a sixth more time.
     BlockInputs,
 }
 
@@ -83,6 +92,8 @@ pub struct TrainOptions {
     pub keep: Keep,
     /// Instruction set; `None`: the best there is. The result does not depend on it.
     pub isa: Option<Isa>,
+    /// Whether backward goes down to the inputs: [`Trainee::input_gradients`].
+    pub input_gradients: bool,
 }
 
 /// Why training cannot go on.
@@ -108,6 +119,23 @@ pub enum TrainError {
         /// What is wrong with it.
         what: String,
     },
+    /// Adapters that the model cannot have.
+    #[error("low-rank adapters: {what}")]
+    Lora {
+        /// What does not fit.
+        what: String,
+    },
+    /// Values that are not those of a tensor.
+    #[error("`{name}` {what}")]
+    Tensor {
+        /// Name of the tensor.
+        name: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// A file that cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// No token of a batch counts.
     #[error("no token of the batch is scored: there is nothing to learn from")]
     NothingScored,
@@ -141,6 +169,12 @@ impl Explain for TrainError {
             Self::Sequence { .. } | Self::NothingScored => {
                 "check how the training texts are cut and which of their tokens count".into()
             }
+            Self::Lora { .. } => {
+                "targets are ends of module names, as `q_proj` or `mlp.down_proj`; the rank is 1 or more"
+                    .into()
+            }
+            Self::Tensor { .. } => "compare with the names and shapes of `weights`".into(),
+            Self::File(error) => return error.hint(),
             Self::Derivatives { .. } => return None,
             Self::NotFinite { .. } => {
                 "lower the learning rate, or leave out the text at fault".into()
@@ -183,6 +217,10 @@ pub struct Trainee {
     /// First block that gradients must reach; 0 where the embedding is trained.
     lowest: usize,
     reaches_embedding: bool,
+    wants_inputs: bool,
+    /// Whether `state.dx` holds the gradients of the last batch's inputs.
+    has_inputs: bool,
+    lora: Option<Lora>,
     slopes: Vec<f32>,
     global_rope: Rope,
     local_rope: Rope,
@@ -208,38 +246,51 @@ impl Trainee {
         is_trainable: impl Fn(&str) -> bool,
         options: &TrainOptions,
     ) -> Result<Self, TrainError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads.map_or(0, NonZeroUsize::get))
-            .thread_name(|i| format!("train-{i}"))
-            .build()?;
+        let pool = threads(options)?;
         let parameters = pool.install(|| Parameters::load(config, source))?;
-        let layout = Layout::new(config, &parameters.names);
+        Self::new(config, parameters, None, is_trainable, options, pool)
+    }
+
+    /// Reads all weights, frozen, and puts new low-rank adapters over them, which are trained:
+    /// `lora_A` drawn from the seed, `lora_B` 0, so that the model is at first what it was.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`], [`TrainError::Threads`], [`TrainError::Lora`].
+    pub fn load_lora(
+        config: &Config,
+        source: &dyn TensorSource,
+        lora: &Lora,
+        options: &TrainOptions,
+    ) -> Result<Self, TrainError> {
+        let pool = threads(options)?;
+        let mut parameters = pool.install(|| Parameters::load(config, source))?;
+        lora.add_to(config, &mut parameters)?;
+        let lora = Some(lora.clone());
+        Self::new(config, parameters, lora, lora::is_adapter, options, pool)
+    }
+
+    fn new(
+        config: &Config,
+        parameters: Parameters,
+        lora: Option<Lora>,
+        is_trainable: impl Fn(&str) -> bool,
+        options: &TrainOptions,
+        pool: rayon::ThreadPool,
+    ) -> Result<Self, TrainError> {
+        let scale = lora.as_ref().map_or(0.0, Lora::scale);
+        let layout = Layout::new(config, &parameters.names, scale);
         let trained = |prefix: &str| {
             (parameters.names.iter()).any(|name| name.starts_with(prefix) && is_trainable(name))
         };
-        if !trained("") {
+        if !trained("") && !options.input_gradients {
             return Err(TrainError::AllFrozen {
                 n_tensors: parameters.names.len(),
             });
         }
-        let reaches_embedding = trained("model.embed");
+        let reaches_embedding = options.input_gradients || trained("model.embed");
         let lowest = (0..config.n_layers)
             .find(|layer| reaches_embedding || trained(&format!("model.layers.{layer}.")))
             .unwrap_or(config.n_layers);
-        let n_kept = match options.keep {
-            Keep::All => config.n_layers - lowest + 1,
-            Keep::BlockInputs => 1,
-        };
-        let d = || Rows::new(config.d_model);
-        let state = State {
-            raw: d(),
-            xs: (0..=config.n_layers).map(|_| d()).collect(),
-            kept: (0..n_kept).map(|_| Kept::new(config)).collect(),
-            again: d(),
-            scratch: Scratch::new(config),
-            head: Head::new(config),
-            dx: d(),
-        };
         Ok(Self {
             gradients: Gradients::new(&parameters, &is_trainable),
             moments: Moments::default(),
@@ -247,6 +298,9 @@ impl Trainee {
             layout,
             lowest,
             reaches_embedding,
+            wants_inputs: options.input_gradients,
+            has_inputs: false,
+            lora,
             slopes: match config.positions {
                 Positions::Alibi => alibi::slopes(config.n_heads),
                 Positions::Rotary | Positions::Learned => Vec::new(),
@@ -262,108 +316,65 @@ impl Trainee {
             pool,
             batch: Packed::default(),
             is_open: false,
-            state,
+            state: State::new(config, options.keep, lowest),
         })
-    }
-
-    /// Log-probability of every scored token, in nats: one list a sequence, as long as its
-    /// `scored`. Each sequence sees itself only.
-    ///
-    /// # Errors
-    /// [`TrainError::Sequence`], [`TrainError::NothingScored`], [`TrainError::NotFinite`].
-    pub fn forward(&mut self, batch: &[Sequence]) -> Result<Vec<Vec<f64>>, TrainError> {
-        self.is_open = false;
-        self.batch = Packed::new(&self.config, batch)?;
-        let n_positions = self.batch.positions.iter().max().map_or(0, |p| p + 1);
-        self.global_rope.extend_to(n_positions);
-        self.local_rope.extend_to(n_positions);
-        let (n_layers, lowest, keep) = (self.config.n_layers, self.lowest, self.keep);
-        let (pass, state, _, pool) = self.parts();
-        let logprobs = pool.install(|| {
-            embedding::forward(&pass, &mut state.raw, &mut state.xs[0]);
-            for layer in 0..n_layers {
-                let (before, after) = state.xs.split_at_mut(layer + 1);
-                Block::new(&pass, layer).forward(
-                    &before[layer],
-                    &mut state.kept[kept_at(keep, lowest, layer)],
-                    &mut state.scratch,
-                    &mut after[0],
-                );
-            }
-            state.head.forward(&pass, &state.xs[n_layers])
-        });
-        if let Some(i) = logprobs.iter().position(|logprob| !logprob.is_finite()) {
-            return Err(TrainError::NotFinite {
-                what: format!("the log-probability of scored token {i} of the batch"),
-            });
-        }
-        self.is_open = true;
-        Ok(self.batch.split(&logprobs))
-    }
-
-    /// Adds to the gradients those of a loss whose derivative by each log-probability of the last
-    /// [`Trainee::forward`] is given, in the same shape. Once for each forward pass.
-    ///
-    /// # Errors
-    /// [`TrainError::Derivatives`], [`TrainError::NotFinite`].
-    pub fn backward(&mut self, derivatives: &[Vec<f64>]) -> Result<(), TrainError> {
-        let mismatch =
-            |expected: String, found: String| TrainError::Derivatives { expected, found };
-        if !std::mem::replace(&mut self.is_open, false) {
-            return Err(mismatch("a forward pass before it".into(), "none".into()));
-        }
-        let found: Vec<usize> = derivatives.iter().map(Vec::len).collect();
-        if found != self.batch.n_scored {
-            return Err(mismatch(
-                format!("{:?} derivatives by sequence", self.batch.n_scored),
-                format!("{found:?}"),
-            ));
-        }
-        let derivatives = derivatives.concat();
-        if let Some(i) = derivatives.iter().position(|d| !(*d as f32).is_finite()) {
-            return Err(TrainError::NotFinite {
-                what: format!("the derivative by the log-probability of scored token {i}"),
-            });
-        }
-        let (n_layers, lowest, keep) = (self.config.n_layers, self.lowest, self.keep);
-        let reaches_embedding = self.reaches_embedding;
-        let (pass, state, gradients, pool) = self.parts();
-        pool.install(|| {
-            let State {
-                raw,
-                xs,
-                kept,
-                again,
-                scratch,
-                head,
-                dx,
-            } = state;
-            head.backward(&pass, &derivatives, gradients, dx);
-            for layer in (lowest..n_layers).rev() {
-                let block = Block::new(&pass, layer);
-                let kept = &mut kept[kept_at(keep, lowest, layer)];
-                // The last block's are still there.
-                if keep == Keep::BlockInputs && layer + 1 < n_layers {
-                    block.forward(&xs[layer], kept, scratch, again);
-                }
-                block.backward(&xs[layer], kept, scratch, dx, gradients);
-            }
-            if reaches_embedding {
-                embedding::backward(&pass, raw, dx, gradients);
-            }
-        });
-        if self.gradient_norm().is_finite() {
-            Ok(())
-        } else {
-            Err(TrainError::NotFinite {
-                what: "a gradient".into(),
-            })
-        }
     }
 
     /// Starts new sums of gradients.
     pub fn clear_gradients(&mut self) {
         self.gradients.clear();
+    }
+
+    /// Multiplies all gradients by one factor where their length exceeds `max_norm`, so that it does
+    /// not any more; returns the length that it was.
+    pub fn clip_gradients(&mut self, max_norm: f64) -> f64 {
+        let norm = self.gradient_norm();
+        if norm > max_norm {
+            let (isa, gradients) = (self.isa, &mut self.gradients);
+            self.pool
+                .install(|| gradients.scale(isa, (max_norm / norm) as f32));
+        }
+        norm
+    }
+
+    /// Bytes of all gradient buffers: 0 before the first backward pass, and never any for a frozen
+    /// tensor.
+    pub fn gradient_bytes(&self) -> usize {
+        self.gradients.bytes()
+    }
+
+    /// Gradients by the embeddings of the last backward pass, where [`TrainOptions`] asked for them:
+    /// by sequence and token `d_model` values. They are those of the rows of the embedding table as it
+    /// is stored: before a scale, positions, or a norm of embeddings. Tokens behind the last scored
+    /// one have none.
+    pub fn input_gradients(&self) -> Option<Vec<Vec<Vec<f32>>>> {
+        let scale = self.config.embedding_scale;
+        let row = |i: usize| self.state.dx.row(i).iter().map(|x| x * scale).collect();
+        let spans = self.batch.spans.iter();
+        (self.has_inputs).then(|| spans.map(|span| span.clone().map(row).collect()).collect())
+    }
+
+    /// Gives a tensor other values, row-major.
+    ///
+    /// # Errors
+    /// [`TrainError::Tensor`]: there is none of this name, or not of so many values.
+    pub fn set_weight(&mut self, name: &str, values: &[f32]) -> Result<(), TrainError> {
+        let wrong = |what: String| TrainError::Tensor {
+            name: name.to_owned(),
+            what,
+        };
+        let id = (self.parameters.names.iter().position(|known| known == name))
+            .ok_or_else(|| wrong("is no tensor of this model".into()))?;
+        let rows = &mut self.parameters.values[id];
+        let n = rows.n_rows() * rows.width();
+        if values.len() != n {
+            return Err(wrong(format!("has {n} values, not {}", values.len())));
+        }
+        self.is_open = false;
+        for (i, row) in values.chunks_exact(rows.width()).enumerate() {
+            rows.row_mut(i).copy_from_slice(row);
+        }
+        Ok(())
     }
 
     /// Length of the gradient over all trained tensors: √Σg²; 0 before a backward pass.
@@ -427,6 +438,32 @@ impl Trainee {
         };
         (pass, &mut self.state, &mut self.gradients, &self.pool)
     }
+}
+
+impl State {
+    fn new(config: &Config, keep: Keep, lowest: usize) -> Self {
+        let n_kept = match keep {
+            Keep::All => config.n_layers - lowest + 1,
+            Keep::BlockInputs => 1,
+        };
+        let d = || Rows::new(config.d_model);
+        Self {
+            raw: d(),
+            xs: (0..=config.n_layers).map(|_| d()).collect(),
+            kept: (0..n_kept).map(|_| Kept::new(config)).collect(),
+            again: d(),
+            scratch: Scratch::new(config),
+            head: Head::new(config),
+            dx: d(),
+        }
+    }
+}
+
+fn threads(options: &TrainOptions) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads.map_or(0, NonZeroUsize::get))
+        .thread_name(|i| format!("train-{i}"))
+        .build()
 }
 
 /// Index of what forward keeps of a block.

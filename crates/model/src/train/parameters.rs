@@ -84,6 +84,17 @@ pub(super) struct NormIds {
 pub(super) struct LinearIds {
     pub(super) weight: Id,
     pub(super) bias: Option<Id>,
+    pub(super) low_rank: Option<LowRankIds>,
+}
+
+/// A projection's adapter: `scale · B · A` is added to its weight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LowRankIds {
+    /// `[rank, n_in]`.
+    pub(super) a: Id,
+    /// `[n_out, rank]`.
+    pub(super) b: Id,
+    pub(super) scale: f32,
 }
 
 /// The tensors of one block; `None` for what the family does not have.
@@ -117,7 +128,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(config: &Config, names: &[String]) -> Self {
+    pub(super) fn new(config: &Config, names: &[String], adapter_scale: f32) -> Self {
         let ids: BTreeMap<&str, Id> = (names.iter().enumerate())
             .map(|(id, name)| (name.as_str(), id))
             .collect();
@@ -135,6 +146,13 @@ impl Layout {
             let linear = |part: &str| LinearIds {
                 weight: id(&name(&format!("{part}.weight"))).expect("every block has it"),
                 bias: id(&name(&format!("{part}.bias"))),
+                low_rank: id(&name(&format!("{part}.lora_A.weight")))
+                    .zip(id(&name(&format!("{part}.lora_B.weight"))))
+                    .map(|(a, b)| LowRankIds {
+                        a,
+                        b,
+                        scale: adapter_scale,
+                    }),
             };
             // What stands behind the branches where there are norms behind them, else before the
             // feed-forward layer: see `arch::weights`.

@@ -16,7 +16,7 @@ use crate::tiny::{FAMILIES, Tiny, config, ids};
 const TOLERANCE: f64 = 1e-4;
 
 #[derive(Deserialize)]
-struct Goldens {
+pub(crate) struct Goldens {
     sequences: Vec<Vec<u32>>,
     steps: Vec<Step>,
     cases: Vec<Golden>,
@@ -43,12 +43,12 @@ struct GoldenTensor {
     values: Vec<f64>,
 }
 
-fn peer() -> Goldens {
+pub(crate) fn peer() -> Goldens {
     let json = include_str!("../../../../golden/families/gradients.json");
     serde_json::from_str(json).unwrap()
 }
 
-fn sequences(goldens: &Goldens) -> Vec<Sequence> {
+pub(crate) fn sequences(goldens: &Goldens) -> Vec<Sequence> {
     goldens
         .sequences
         .iter()
@@ -58,14 +58,14 @@ fn sequences(goldens: &Goldens) -> Vec<Sequence> {
 }
 
 /// Derivatives of the script's loss, −Σ w · log p.
-fn derivatives(batch: &[Sequence]) -> Vec<Vec<f64>> {
+pub(crate) fn derivatives(batch: &[Sequence]) -> Vec<Vec<f64>> {
     let weight = |s: usize, p: usize| (((5 * p + 3 * s) % 7) as f64 - 1.0) / 20.0;
     (batch.iter().enumerate())
         .map(|(s, sequence)| sequence.scored.iter().map(|p| -weight(s, *p)).collect())
         .collect()
 }
 
-fn loss(logprobs: &[Vec<f64>], derivatives: &[Vec<f64>]) -> f64 {
+pub(crate) fn loss(logprobs: &[Vec<f64>], derivatives: &[Vec<f64>]) -> f64 {
     let (logprobs, derivatives) = (logprobs.concat(), derivatives.concat());
     logprobs.iter().zip(derivatives).map(|(l, d)| l * d).sum()
 }
@@ -74,7 +74,7 @@ fn options(threads: usize, keep: Keep) -> TrainOptions {
     TrainOptions {
         threads: NonZeroUsize::new(threads),
         keep,
-        isa: None,
+        ..TrainOptions::default()
     }
 }
 

@@ -14,6 +14,7 @@ mod gradients;
 mod heads;
 mod hooks;
 mod hostile;
+mod inputs;
 mod quantization;
 mod real;
 mod reference;
