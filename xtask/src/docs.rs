@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::Command;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "tour",
     "survey",
     "tokens",
@@ -12,6 +12,8 @@ const COMMANDS: [&str; 11] = [
     "score",
     "generate",
     "hidden",
+    "embed",
+    "classify",
     "tokenize",
     "identify",
     "serve",

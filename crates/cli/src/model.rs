@@ -9,6 +9,7 @@ use isogloss_lang::registry;
 use isogloss_model::Backend;
 use isogloss_model::engine::{Engine, EngineOptions};
 use isogloss_model::scripted::{KnownText, ScriptedModel, ScriptedSpec};
+use isogloss_model::seq2seq::Seq2Seq;
 use isogloss_record::Lang;
 use isogloss_survey::{known_texts, text};
 
@@ -61,6 +62,24 @@ pub(crate) fn locate(name: &str, quiet: bool) -> Result<ModelFiles> {
         bar.finish_and_clear();
     }
     Ok(files?)
+}
+
+/// The files behind the name of a model that is neither scripted nor behind a server nor adapted.
+pub(crate) fn locate_alone(name: &str) -> Result<ModelFiles> {
+    if ServerAddress::is_one(name) {
+        return Err(CliError::new(format!(
+            "`{name}` is a server: this command needs the model's files"
+        ))
+        .hint("give a path or a hub id (`org/name`)"));
+    }
+    let files = locate(name, false)?;
+    if files.adapter.is_some() {
+        return Err(CliError::new(format!(
+            "`{name}`: an adapter over an encoder or a classifier is not supported"
+        ))
+        .hint("merge the adapter into the model and give the merged folder"));
+    }
+    Ok(files)
 }
 
 /// A model of a survey: the native engine, one behind a server, or a scripted model that has seen
@@ -119,6 +138,9 @@ fn server(name: &str) -> Result<ServerModel> {
 
 fn engine(name: &str, options: &EngineOptions, quiet: bool) -> Result<Box<dyn Backend>> {
     let files = locate(name, quiet)?;
+    if files.adapter.is_none() && Seq2Seq::is_one(&files.path) {
+        return Ok(Box::new(Seq2Seq::open(&files.path, &files.name, options)?));
+    }
     let engine = match &files.adapter {
         None => Engine::open(&files.path, &files.name, options)?,
         Some(adapter) => Engine::open_adapted(&files.path, adapter, &files.name, options)?,

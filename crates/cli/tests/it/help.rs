@@ -2,7 +2,7 @@
 
 use crate::run;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "tour",
     "survey",
     "tokens",
@@ -11,6 +11,8 @@ const COMMANDS: [&str; 11] = [
     "score",
     "generate",
     "hidden",
+    "embed",
+    "classify",
     "tokenize",
     "identify",
     "serve",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod encoders;
 mod errors;
 mod help;
 mod planted;

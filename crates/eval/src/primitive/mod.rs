@@ -1,6 +1,8 @@
-//! The primitives behind `isogloss score`, `generate`, `hidden`, `tokenize` and `identify`: lines
-//! in, answers out, in the order of the input.
+//! The primitives behind `isogloss score`, `generate`, `hidden`, `embed`, `classify`, `tokenize` and
+//! `identify`: lines in, answers out, in the order of the input.
 
+pub mod classify;
+pub mod embed;
 pub mod generate;
 pub mod hidden;
 pub mod identify;
