@@ -259,6 +259,9 @@ struct Rope {
     context_length: usize,
 }
 
+/// Stretching as llama.cpp reads it, but where a file states `yarn_beta_fast`, `yarn_beta_slow` or
+/// `yarn_attn_factor` it is taken as its converter and transformers mean it (`attention_factor` is
+/// the whole magnitude); llama.cpp reads them in some architectures only.
 fn rope(
     metadata: &Metadata<'_>,
     gguf: &Gguf,
@@ -266,9 +269,11 @@ fn rope(
     key: &impl Fn(&str) -> String,
     context_length: usize,
 ) -> Result<Rope, CheckpointError> {
-    let plain = |scaling| Rope {
+    // llama.cpp multiplies by it whatever the kind.
+    let attn_factor = metadata.optional_float(&key("rope.scaling.attn_factor"))?;
+    let with_factor = |magnitude: f64, scaling| Rope {
         scaling,
-        magnitude: 1.0,
+        magnitude: (magnitude * attn_factor.unwrap_or(1.0)) as f32,
         context_length,
     };
     let factors = |name: &str| {
@@ -278,16 +283,14 @@ fn rope(
         Some(RopeScaling::Factors(factors))
     };
     if let Some(scaling) = factors("rope_freqs.weight") {
-        return Ok(plain(scaling));
+        return Ok(with_factor(1.0, scaling));
     }
     let original = metadata.optional_size(&key("rope.scaling.original_context_length"))?;
     // LongRoPE: which factors hold depends on the length of the text; see `hf_rope`.
     if let Some(scaling) = factors("rope_factors_short.weight") {
-        let magnitude = metadata.optional_float(&key("rope.scaling.attn_factor"))?;
         return Ok(Rope {
-            scaling,
-            magnitude: magnitude.unwrap_or(1.0) as f32,
             context_length: original.map_or(context_length, |n| n.min(context_length)),
+            ..with_factor(1.0, scaling)
         });
     }
     let kind = match metadata.values.get(&key("rope.scaling.type")) {
@@ -296,24 +299,32 @@ fn rope(
         Some(value) => return Err(metadata.wrong(&key("rope.scaling.type"), "a name", value)),
     };
     match kind {
-        "none" => Ok(plain(RopeScaling::None)),
+        "none" => Ok(with_factor(1.0, RopeScaling::None)),
         "linear" => {
             let factor = metadata.float(&key("rope.scaling.factor"))?;
-            Ok(plain(RopeScaling::Linear { factor }))
+            Ok(with_factor(1.0, RopeScaling::Linear { factor }))
         }
         "yarn" => {
+            for (name, only) in [("yarn_ext_factor", 1.0), ("yarn_log_multiplier", 0.0)] {
+                let key = key(&format!("rope.scaling.{name}"));
+                match metadata.values.get(&key) {
+                    Some(Value::Float(x)) if *x == only => {}
+                    None => {}
+                    Some(value) => return Err(metadata.wrong(&key, &only.to_string(), value)),
+                }
+            }
+            let stated = |name: &str| metadata.optional_float(&key(&format!("rope.scaling.{name}")));
             let factor = metadata.float(&key("rope.scaling.factor"))?;
             let scaling = RopeScaling::Yarn {
                 factor,
-                beta_fast: 32.0,
-                beta_slow: 1.0,
+                beta_fast: stated("yarn_beta_fast")?.unwrap_or(32.0),
+                beta_slow: stated("yarn_beta_slow")?.unwrap_or(1.0),
                 truncate: true,
                 original_context_length: original.unwrap_or(context_length),
             };
-            Ok(Rope {
-                magnitude: (1.0 + 0.1 * factor.max(1.0).ln()) as f32,
-                ..plain(scaling)
-            })
+            let magnitude = 1.0 + 0.1 * factor.max(1.0).ln();
+            let magnitude = stated("yarn_attn_factor")?.unwrap_or(magnitude);
+            Ok(with_factor(magnitude, scaling))
         }
         _ => Err(CheckpointError::Unsupported {
             path: metadata.path.to_owned(),

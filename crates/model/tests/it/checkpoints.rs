@@ -396,3 +396,41 @@ fn the_real_models_open() {
         .to_f32();
     assert!(norm.iter().sum::<f32>() / norm.len() as f32 > 0.5);
 }
+
+#[test]
+fn every_stretching_key_of_a_gguf_file_is_read_or_refused() {
+    let open = |keys: &[(&str, f32)], kind: &str| {
+        let mut gguf = llama_gguf(Dtype::F32);
+        gguf.string("llama.rope.scaling.type", kind);
+        for (key, value) in keys {
+            gguf.f32(&format!("llama.rope.scaling.{key}"), *value);
+        }
+        Checkpoint::of_gguf_bytes("m.gguf", gguf.to_bytes()).map(|checkpoint| checkpoint.config)
+    };
+    let betas = |config: Config| match config.rope_scaling {
+        RopeScaling::Yarn {
+            beta_fast,
+            beta_slow,
+            ..
+        } => (beta_fast, beta_slow, config.rope_magnitude),
+        other => panic!("{other:?}"),
+    };
+    let e = std::f32::consts::E;
+    // 1 + .1 ln e = 1.1, times the factor that holds for every kind.
+    let plain = open(&[("factor", e), ("attn_factor", 0.5)], "yarn").unwrap();
+    assert_eq!(betas(plain), (32.0, 1.0, 0.55));
+    let stated = [
+        ("factor", e),
+        ("yarn_ext_factor", 1.0),
+        ("yarn_attn_factor", 1.5),
+        ("yarn_beta_fast", 16.0),
+        ("yarn_beta_slow", 2.0),
+    ];
+    assert_eq!(betas(open(&stated, "yarn").unwrap()), (16.0, 2.0, 1.5));
+    let linear = open(&[("factor", 2.0), ("attn_factor", 0.5)], "linear").unwrap();
+    assert_eq!(linear.rope_magnitude, 0.5);
+    for (key, value) in [("yarn_ext_factor", 0.5), ("yarn_log_multiplier", 0.1)] {
+        let error = open(&[("factor", e), (key, value)], "yarn").unwrap_err();
+        assert!(error.to_string().contains(key), "{error}");
+    }
+}
