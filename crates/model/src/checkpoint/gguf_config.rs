@@ -313,7 +313,8 @@ fn rope(
                     Some(value) => return Err(metadata.wrong(&key, &only.to_string(), value)),
                 }
             }
-            let stated = |name: &str| metadata.optional_float(&key(&format!("rope.scaling.{name}")));
+            let stated =
+                |name: &str| metadata.optional_float(&key(&format!("rope.scaling.{name}")));
             let factor = metadata.float(&key("rope.scaling.factor"))?;
             let scaling = RopeScaling::Yarn {
                 factor,

@@ -20,13 +20,17 @@ use super::settings::Settings;
 use super::{Checkpoint, CheckpointError, commonest_dtype, family, safetensors};
 
 /// Files beside the weights that are part of the model, if they are there.
-pub(super) const SETTINGS_FILES: [&str; 6] = [
+pub(super) const SETTINGS_FILES: [&str; 10] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
 ];
 
 /// Opens a folder. Shapes are not yet compared with the settings.

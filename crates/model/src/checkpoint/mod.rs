@@ -226,7 +226,7 @@ pub fn config_of_json(
 pub(crate) enum Kind {
     /// A file that begins with `GGUF`.
     Gguf,
-    /// A folder with `config.json` or `tokenizer.json`.
+    /// A folder with `config.json` or a tokenizer.
     Folder,
 }
 
@@ -239,7 +239,8 @@ impl Kind {
         };
         if path.is_dir() {
             let has = |name: &str| path.join(name).is_file();
-            if has("config.json") || has("tokenizer.json") {
+            let tokenizers = ["tokenizer.json", "tokenizer.model", "spiece.model"];
+            if has("config.json") || tokenizers.into_iter().any(has) {
                 return Ok(Self::Folder);
             }
             return Err(not_a_model("a folder without config.json".into()));

@@ -6,6 +6,7 @@
 //! (`split_special_tokens=False`) and llama.cpp does with `parse_special`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 /// Texts of added tokens.
 #[derive(Debug, Default)]
@@ -13,15 +14,6 @@ pub(crate) struct AddedTokens {
     ids: HashMap<Box<str>, u32>,
     /// Lengths in bytes by first byte, longest first.
     n_bytes_by_first: BTreeMap<u8, Vec<usize>>,
-}
-
-/// A stretch of text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part<'a> {
-    /// Ordinary text, never empty.
-    Text(&'a str),
-    /// An added token.
-    Token(u32),
 }
 
 impl AddedTokens {
@@ -41,8 +33,8 @@ impl AddedTokens {
         added
     }
 
-    /// Cuts a text into added tokens and what lies between.
-    pub(crate) fn split<'a>(&self, text: &'a str) -> Vec<Part<'a>> {
+    /// Cuts a text into added tokens, which have an id, and what lies between, none empty.
+    pub(crate) fn split(&self, text: &str) -> Vec<(Range<usize>, Option<u32>)> {
         let mut parts = Vec::new();
         let (mut text_start, mut at) = (0, 0);
         while at < text.len() {
@@ -51,20 +43,20 @@ impl AddedTokens {
                 continue;
             };
             if text_start < at {
-                parts.push(Part::Text(&text[text_start..at]));
+                parts.push((text_start..at, None));
             }
-            parts.push(Part::Token(id));
+            parts.push((at..at + n_bytes, Some(id)));
             at += n_bytes;
             text_start = at;
         }
         if text_start < text.len() {
-            parts.push(Part::Text(&text[text_start..]));
+            parts.push((text_start..text.len(), None));
         }
         parts
     }
 
     /// The longest added token that `text` begins with, and its length in bytes.
-    fn match_at(&self, text: &str) -> Option<(u32, usize)> {
+    pub(crate) fn match_at(&self, text: &str) -> Option<(u32, usize)> {
         let lengths = self.n_bytes_by_first.get(text.as_bytes().first()?)?;
         lengths.iter().find_map(|&n_bytes| {
             let id = self.ids.get(text.get(..n_bytes)?)?;
@@ -75,7 +67,6 @@ impl AddedTokens {
 
 #[cfg(test)]
 mod tests {
-    use super::Part::{Text, Token};
     use super::*;
 
     #[test]
@@ -92,13 +83,21 @@ mod tests {
             .map(|(text, id)| (text.to_owned(), id)),
         );
         assert_eq!(added.split(""), []);
-        assert_eq!(added.split("x<a"), [Text("x<a")]);
-        assert_eq!(added.split("<a><b>x"), [Token(2), Text("x")]);
+        assert_eq!(added.split("x<a"), [(0..3, None)]);
+        assert_eq!(added.split("<a><b>x"), [(0..6, Some(2)), (6..7, None)]);
         assert_eq!(
             added.split("é<a>\n\n\n"),
-            [Text("é"), Token(1), Token(4), Token(3)]
+            [
+                (0..2, None),
+                (2..5, Some(1)),
+                (5..7, Some(4)),
+                (7..8, Some(3))
+            ]
         );
         // One Thai letter is a token, its neighbors share its first bytes but are not.
-        assert_eq!(added.split("ขกข"), [Text("ข"), Token(5), Text("ข")]);
+        assert_eq!(
+            added.split("ขกข"),
+            [(0..3, None), (3..6, Some(5)), (6..9, None)]
+        );
     }
 }

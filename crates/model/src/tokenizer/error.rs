@@ -1,6 +1,6 @@
 //! Why a tokenizer cannot be used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use isogloss_record::Explain;
 use isogloss_record::files::FileError;
@@ -41,7 +41,7 @@ pub enum TokenizerError {
     Unknown {
         /// The file.
         path: PathBuf,
-        /// `tokenizer kind` or `pre-tokenizer`.
+        /// `tokenizer kind`, `pre-tokenizer`, `tokenizer class`.
         what: &'static str,
         /// Its name.
         found: String,
@@ -61,6 +61,15 @@ pub enum TokenizerError {
         /// Rows of the embedding.
         n_rows: usize,
     },
+}
+
+pub(super) fn damaged(path: &Path, what: &str, expected: &str, found: &str) -> TokenizerError {
+    TokenizerError::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    }
 }
 
 impl Explain for TokenizerError {

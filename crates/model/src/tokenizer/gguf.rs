@@ -1,18 +1,19 @@
-//! A tokenizer from GGUF metadata (`tokenizer.ggml.*`): kinds `gpt2` (byte-level byte-pair
-//! encoding) and `llama` (SentencePiece).
-//!
-//! For `gpt2` the file names how text is cut before merging (`tokenizer.ggml.pre`); an unknown
-//! name is refused, since a guess would give other ids without a word.
+//! A tokenizer from GGUF metadata (`tokenizer.ggml.*`): kinds `gpt2` (byte-pair encoding), `llama`
+//! and `t5` (SentencePiece's byte pairs and unigram model), `bert` (WordPiece), `rwkv` (longest
+//! match).
 //!
 //! Source: `llama-vocab.cpp` of llama.cpp; the published `tokenizer.json` of the models named
 //! beside each pattern.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::bert::BertNormalizer;
+use tokenizers::normalizers::replace::Replace;
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
@@ -20,18 +21,16 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
 use super::added::AddedTokens;
-use super::spm::Spm;
-use super::{Engine, TokenizerError};
+use super::charsmap::Charsmap;
+use super::error::damaged;
+use super::gguf_pre::{Alphabet, PreTokenizer};
+use super::longest::{LongestMatch, unescaped};
+use super::normalizer::{DummySpace, Normalizer, SPACE};
+use super::spm::{self, Algorithm, ByteTokens, Spm, token_type};
+use super::unigram::Unigram;
+use super::{Engine, Pieces, TokenizerError};
 use crate::checkpoint::gguf::Value;
 use crate::checkpoint::gguf_config::Metadata;
-
-/// Kinds of tokens in `tokenizer.ggml.token_type`.
-mod token_type {
-    pub(super) const UNKNOWN: i64 = 2;
-    pub(super) const CONTROL: i64 = 3;
-    pub(super) const USER_DEFINED: i64 = 4;
-    pub(super) const BYTE: i64 = 6;
-}
 
 /// What the metadata says about tokens.
 pub(crate) struct Vocabulary<'a> {
@@ -112,8 +111,64 @@ impl<'a> Vocabulary<'a> {
             .map(|(_, id)| id)
     }
 
-    /// SentencePiece from pieces and scores.
+    /// SentencePiece's byte pairs from pieces and scores.
     pub(crate) fn spm(&self, metadata: &Metadata<'_>) -> Result<Engine, TokenizerError> {
+        let (pieces, bytes) = self.pieces()?;
+        let added = self.of_types(&[
+            token_type::CONTROL,
+            token_type::UNKNOWN,
+            token_type::USER_DEFINED,
+        ]);
+        Ok(Engine::Spm(Spm {
+            texts: self.tokens.to_vec(),
+            algorithm: Algorithm::Bpe(spm::by_text(pieces)),
+            bytes,
+            unknown: metadata.token_id("tokenizer.ggml.unknown_token_id", self.len())?,
+            added: AddedTokens::new(added.into_iter().map(|(text, id)| (text.clone(), id))),
+            space_at_start_only: false,
+            normalizer: Normalizer {
+                charsmap: None,
+                dummy_space: dummy_space(metadata)?,
+                remove_extra_spaces: false,
+                escape_spaces: true,
+                kept: AddedTokens::default(),
+            },
+        }))
+    }
+
+    /// SentencePiece's unigram model (T5, XLM-R).
+    pub(crate) fn unigram(&self, metadata: &Metadata<'_>) -> Result<Engine, TokenizerError> {
+        let key = "tokenizer.ggml.precompiled_charsmap";
+        let charsmap = match metadata.values.get(key) {
+            None => Vec::new(),
+            Some(Value::Ints(bytes)) => bytes.iter().map(|byte| *byte as u8).collect(),
+            Some(value) => return Err(metadata.wrong(key, "a list of bytes", value).into()),
+        };
+        let charsmap = Charsmap::parse(&charsmap)
+            .map_err(|found| damaged(self.path, &format!("`{key}`"), "a trie", &found))?;
+        let (pieces, bytes) = self.pieces()?;
+        let added = self.of_types(&[token_type::CONTROL, token_type::UNKNOWN]);
+        let kept = self.of_types(&[token_type::USER_DEFINED]);
+        let remove = metadata.bool("tokenizer.ggml.remove_extra_whitespaces")?;
+        Ok(Engine::Spm(Spm {
+            texts: self.tokens.to_vec(),
+            algorithm: Algorithm::Unigram(Unigram::new(pieces)),
+            bytes,
+            unknown: metadata.token_id("tokenizer.ggml.unknown_token_id", self.len())?,
+            added: AddedTokens::new(added.into_iter().map(|(text, id)| (text.clone(), id))),
+            space_at_start_only: false,
+            normalizer: Normalizer {
+                charsmap,
+                dummy_space: dummy_space(metadata)?,
+                remove_extra_spaces: remove.unwrap_or(false),
+                escape_spaces: true,
+                kept: AddedTokens::new(kept.into_iter().map(|(text, id)| (text.clone(), id))),
+            },
+        }))
+    }
+
+    /// What text can become, and the tokens of bytes.
+    fn pieces(&self) -> Result<(spm::Pieces, Option<ByteTokens>), TokenizerError> {
         let Some(scores) = self.scores else {
             return Err(damaged(
                 self.path,
@@ -130,44 +185,76 @@ impl<'a> Vocabulary<'a> {
                 "NaN",
             ));
         }
-        let mut pieces = HashMap::with_capacity(self.tokens.len());
-        let mut bytes = Box::new([None; 256]);
-        for ((text, kind), id) in self.tokens.iter().zip(&self.types).zip(0_u32..) {
-            match *kind {
-                token_type::BYTE => {
-                    let byte = byte_of(text).ok_or_else(|| {
-                        let what = format!("byte token {id}");
-                        damaged(
-                            self.path,
-                            &what,
-                            "a text like `<0x0A>`",
-                            &format!("`{text}`"),
-                        )
-                    })?;
-                    bytes[usize::from(byte)] = Some(id);
-                }
-                token_type::CONTROL | token_type::UNKNOWN => {}
-                // The first of two equal pieces keeps its id, as in SentencePiece.
-                _ => {
-                    let piece = text.clone().into_boxed_str();
-                    pieces.entry(piece).or_insert((id, scores[id as usize]));
-                }
-            }
-        }
-        let added = self.of_types(&[token_type::CONTROL, token_type::USER_DEFINED]);
-        Ok(Engine::Spm(Spm {
-            texts: self.tokens.to_vec(),
-            pieces,
-            bytes,
-            unknown: metadata.token_id("tokenizer.ggml.unknown_token_id", self.len())?,
-            added: AddedTokens::new(added.into_iter().map(|(text, id)| (text.clone(), id))),
-            space_prefix: metadata
-                .bool("tokenizer.ggml.add_space_prefix")?
-                .unwrap_or(true),
-        }))
+        let tokens = self.tokens.iter().zip(&self.types).zip(scores);
+        let tokens = tokens.map(|((text, kind), score)| (text.as_str(), *kind, *score));
+        spm::pieces(tokens).map_err(|(id, text)| {
+            let what = format!("byte token {id}");
+            damaged(
+                self.path,
+                &what,
+                "a text like `<0x0A>`",
+                &format!("`{text}`"),
+            )
+        })
     }
 
-    /// Byte-level byte-pair encoding from merges.
+    /// WordPiece (BERT). A piece that begins a word is written with `▁`, one that goes on a word
+    /// without.
+    pub(crate) fn word_piece(&self, metadata: &Metadata<'_>) -> Result<Engine, TokenizerError> {
+        let mut vocab = Vocab::default();
+        for ((text, kind), id) in self.tokens.iter().zip(&self.types).zip(0..) {
+            let text = match (text.strip_prefix(SPACE), *kind) {
+                (_, token_type::CONTROL | token_type::UNKNOWN) => text.clone(),
+                (Some(word), _) => word.to_owned(),
+                (None, _) => format!("##{text}"),
+            };
+            vocab.entry(text).or_insert(id);
+        }
+        let unknown = metadata.token_id("tokenizer.ggml.unknown_token_id", self.len())?;
+        let unknown = unknown.and_then(|id| self.text(id)).unwrap_or("[UNK]");
+        let unknown = unknown.strip_prefix(SPACE).unwrap_or(unknown);
+        if !vocab.contains_key(unknown) {
+            let found = format!("no token `{unknown}`");
+            return Err(damaged(self.path, "the unknown token", "a token", &found));
+        }
+        let word_piece = WordPiece::builder()
+            .vocab(vocab)
+            .unk_token(unknown.to_owned())
+            .build()
+            .map_err(|error| damaged(self.path, "the pieces", "WordPiece", &error.to_string()))?;
+        let lower = metadata
+            .bool("tokenizer.ggml.normalizer.lowercase")?
+            .unwrap_or(true);
+        let accents = metadata.bool("tokenizer.ggml.normalizer.strip_accents")?;
+        let mut tokenizer = HfTokenizer::new(word_piece);
+        let normalizer = BertNormalizer::new(true, true, Some(accents.unwrap_or(lower)), lower);
+        tokenizer
+            .with_normalizer(Some(normalizer))
+            .map_err(|error| damaged(self.path, "the normalizer", "one", &error.to_string()))?;
+        tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+        self.add_tokens(&mut tokenizer)?;
+        Ok(Engine::Hf {
+            tokenizer: Box::new(tokenizer),
+            pieces: Pieces::Words,
+        })
+    }
+
+    /// Longest match over bytes (RWKV World).
+    pub(crate) fn longest_match(&self) -> Result<Engine, TokenizerError> {
+        let mut tokens = Vec::with_capacity(self.tokens.len());
+        for (text, id) in self.tokens.iter().zip(0_u32..) {
+            let bytes = unescaped(text).ok_or_else(|| {
+                let what = format!("token {id}");
+                damaged(self.path, &what, "a text with escapes like `\\x00`", text)
+            })?;
+            tokens.push(bytes);
+        }
+        let control = self.of_types(&[token_type::CONTROL]);
+        let added = AddedTokens::new(control.into_iter().map(|(text, id)| (text.clone(), id)));
+        Ok(Engine::Longest(LongestMatch::new(tokens, added)))
+    }
+
+    /// Byte-pair encoding from merges.
     pub(crate) fn bpe(&self, pre: &PreTokenizer) -> Result<Engine, TokenizerError> {
         let Some(merges) = self.merges else {
             return Err(damaged(
@@ -180,7 +267,7 @@ impl<'a> Vocabulary<'a> {
         let vocab: Vocab = self.tokens.iter().cloned().zip(0..).collect();
         let mut pairs = Vec::with_capacity(merges.len());
         for (rank, merge) in merges.iter().enumerate() {
-            // A space inside a piece is written `Ġ`, so the first space is the separator.
+            // A space inside a piece is written `Ġ` or `▁`, so the first one is the separator.
             let pair = merge.split_once(' ').filter(|(left, right)| {
                 let union = [*left, *right].concat();
                 [left, right, union.as_str()]
@@ -200,6 +287,7 @@ impl<'a> Vocabulary<'a> {
         let bpe = BPE::builder()
             .vocab_and_merges(vocab, pairs)
             .ignore_merges(pre.ignore_merges)
+            .byte_fallback(pre.alphabet == Alphabet::Letters)
             .build()
             .map_err(|error| {
                 damaged(
@@ -224,13 +312,33 @@ impl<'a> Vocabulary<'a> {
             let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
             steps.push(PreTokenizerWrapper::Split(split.map_err(build_error)?));
         }
-        steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(
-            false, false, false,
-        )));
+        let pieces = match pre.alphabet {
+            Alphabet::Bytes => {
+                let letters = ByteLevel::new(false, false, false);
+                steps.push(PreTokenizerWrapper::ByteLevel(letters));
+                Pieces::ByteLetters
+            }
+            Alphabet::Letters => {
+                let spaces = Replace::new(" ", "▁").map_err(build_error)?;
+                tokenizer
+                    .with_normalizer(Some(spaces))
+                    .map_err(build_error)?;
+                Pieces::Letters
+            }
+        };
         tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
         if pre.nfc {
             tokenizer.with_normalizer(Some(NFC)).map_err(build_error)?;
         }
+        self.add_tokens(&mut tokenizer)?;
+        Ok(Engine::Hf {
+            tokenizer: Box::new(tokenizer),
+            pieces,
+        })
+    }
+
+    /// Control and user-defined tokens are looked for before anything else.
+    fn add_tokens(&self, tokenizer: &mut HfTokenizer) -> Result<(), TokenizerError> {
         let added = |kind, special| {
             self.of_types(&[kind])
                 .into_iter()
@@ -239,117 +347,28 @@ impl<'a> Vocabulary<'a> {
         };
         tokenizer
             .add_special_tokens(added(token_type::CONTROL, true))
-            .map_err(build_error)?;
-        tokenizer
-            .add_tokens(added(token_type::USER_DEFINED, false))
-            .map_err(build_error)?;
-        Ok(Engine::Hf {
-            tokenizer: Box::new(tokenizer),
-            byte_level: true,
-        })
+            .and_then(|_| tokenizer.add_tokens(added(token_type::USER_DEFINED, false)))
+            .map_err(|error| {
+                damaged(
+                    self.path,
+                    "the added tokens",
+                    "sound ones",
+                    &error.to_string(),
+                )
+            })?;
+        Ok(())
     }
 }
 
-/// The byte of a token like `<0x0A>`.
-pub(crate) fn byte_of(text: &str) -> Option<u8> {
-    let hex = text.strip_prefix("<0x")?.strip_suffix('>')?;
-    if hex.len() != 2 {
-        return None;
-    }
-    u8::from_str_radix(hex, 16).ok()
-}
-
-fn damaged(path: &Path, what: &str, expected: &str, found: &str) -> TokenizerError {
-    TokenizerError::Damaged {
-        path: path.to_owned(),
-        what: what.to_owned(),
-        expected: expected.to_owned(),
-        found: found.to_owned(),
-    }
-}
-
-/// How text is cut before merging, and what else goes with a name of `tokenizer.ggml.pre`.
-#[derive(Debug)]
-pub(crate) struct PreTokenizer {
-    names: &'static [&'static str],
-    /// Applied one after the other; each cuts what the one before left.
-    patterns: &'static [&'static str],
-    /// A whole word that is a token is taken without merging.
-    ignore_merges: bool,
-    /// Whether BOS is added where the metadata does not say.
-    pub(crate) adds_bos: bool,
-    /// Text is composed first (NFC), as the published tokenizer does (llama.cpp does not).
-    nfc: bool,
-}
-
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-/// Every known name.
-const PRE_TOKENIZERS: [PreTokenizer; 6] = [
-    PreTokenizer {
-        names: &["default"],
-        patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"],
-        ignore_merges: false,
-        adds_bos: false,
-        nfc: false,
-    },
-    PreTokenizer {
-        names: &["gpt-2", "phi-2", "olmo", "mpt", "jais", "exaone4"],
-        patterns: &[GPT2],
-        ignore_merges: false,
-        adds_bos: false,
-        nfc: false,
-    },
-    // Digits one by one, then as GPT-2.
-    PreTokenizer {
-        names: &["smollm", "starcoder", "refact", "command-r", "codeshell"],
-        patterns: &[r"\p{N}", GPT2],
-        ignore_merges: false,
-        adds_bos: false,
-        nfc: false,
-    },
-    PreTokenizer {
-        names: &["llama-bpe", "llama3", "llama-v3", "falcon3"],
-        patterns: &[LLAMA3],
-        ignore_merges: true,
-        adds_bos: true,
-        nfc: false,
-    },
-    PreTokenizer {
-        names: &["qwen2", "deepseek-r1-qwen"],
-        patterns: &[QWEN2],
-        ignore_merges: false,
-        adds_bos: false,
-        nfc: true,
-    },
-    PreTokenizer {
-        names: &["tekken"],
-        patterns: &[TEKKEN],
-        ignore_merges: true,
-        adds_bos: true,
-        nfc: false,
-    },
-];
-
-/// The rules of that name.
-pub(crate) fn pre_tokenizer(
-    name: &str,
-    path: &Path,
-) -> Result<&'static PreTokenizer, TokenizerError> {
-    static ALL: [PreTokenizer; 6] = PRE_TOKENIZERS;
-    let known = ALL.iter().find(|pre| pre.names.contains(&name));
-    known.ok_or_else(|| TokenizerError::Unknown {
-        path: path.to_owned(),
-        what: "pre-tokenizer",
-        found: name.to_owned(),
-        known: ALL
-            .iter()
-            .flat_map(|pre| pre.names)
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", "),
+fn dummy_space(metadata: &Metadata<'_>) -> Result<DummySpace, TokenizerError> {
+    let is_put = metadata
+        .bool("tokenizer.ggml.add_space_prefix")?
+        .unwrap_or(true);
+    // Written by no converter yet, read by llama.cpp.
+    let is_suffix = metadata.bool("tokenizer.ggml.treat_whitespace_as_suffix")?;
+    Ok(match (is_put, is_suffix.unwrap_or(false)) {
+        (false, _) => DummySpace::None,
+        (true, false) => DummySpace::Before,
+        (true, true) => DummySpace::After,
     })
 }

@@ -1,168 +1,125 @@
-//! A tokenizer from a Hugging Face folder: `tokenizer.json`, and beside it
-//! `tokenizer_config.json` (BOS, EOS, template), `chat_template.jinja`, `config.json` and
-//! `generation_config.json`.
+//! `tokenizer.json`, by the `tokenizers` crate: byte pairs, unigram, WordPiece, word level, with
+//! every normalizer, pre-tokenizer, post-processor and decoder that it knows.
 //!
 //! Whether BOS is added: `add_bos_token` of `tokenizer_config.json` where it is given, else what
-//! the post-processor of `tokenizer.json` does, as in transformers 5.
+//! the post-processor does, as in transformers 5.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use isogloss_record::files;
-use serde_json::Value;
-use tokenizers::Tokenizer as HfTokenizer;
+use tokenizers::models::ModelWrapper;
+use tokenizers::{Model, Tokenizer as HfTokenizer};
 
-use super::{Engine, Tokenizer, TokenizerError, merges};
-use crate::checkpoint::hf_config::read_json;
+use super::error::damaged;
+use super::folder::Settings;
+use super::{Engine, Parts, Pieces, TokenizerError, merges};
 
-pub(crate) fn open(folder: &Path) -> Result<Tokenizer, TokenizerError> {
-    let path = folder.join("tokenizer.json");
-    if !path.is_file() {
-        return Err(TokenizerError::None {
-            path: folder.to_owned(),
-            expected: "tokenizer.json".into(),
-        });
-    }
-    let bytes = files::read(&path)?;
-    let damaged = |what: &str, expected: &str, found: String| TokenizerError::Damaged {
-        path: path.clone(),
-        what: what.to_owned(),
-        expected: expected.to_owned(),
-        found,
-    };
-    merges::check(&bytes)
+/// A tokenizer of the file's bytes and the settings beside it.
+pub(crate) fn of_json(
+    path: &Path,
+    bytes: &[u8],
+    settings: &Settings,
+) -> Result<Parts, TokenizerError> {
+    let damaged = |what: &str, expected: &str, found: String| damaged(path, what, expected, &found);
+    merges::check(bytes)
         .map_err(|found| damaged("the merges", "pieces of the vocabulary", found))?;
-    let mut tokenizer = HfTokenizer::from_bytes(&bytes)
+    let mut tokenizer = HfTokenizer::from_bytes(bytes)
         .map_err(|error| damaged("the file", "a tokenizer", error.to_string()))?;
     // A stored limit or padding would change what is measured without a word.
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(None)
         .map_err(|error| damaged("the truncation", "none", error.to_string()))?;
-    // A tokenizer without an unknown token fails on the first letter it lacks: try one here.
+    // Merges left out at random are for training.
+    if let ModelWrapper::BPE(bpe) = tokenizer.get_model()
+        && bpe.dropout.is_some()
+    {
+        let mut bpe = bpe.clone();
+        bpe.dropout = None;
+        tokenizer.with_model(bpe);
+    }
+    // A tokenizer without an unknown token would fail on the first letter it lacks.
+    unknown_token(tokenizer.get_model(), bytes)
+        .map_err(|found| damaged("the vocabulary", "a token for unknown text", found))?;
     tokenizer
         .encode_fast("\u{10FFFD}", false)
-        .map_err(|error| {
-            damaged(
-                "the vocabulary",
-                "a token for unknown text",
-                error.to_string(),
-            )
-        })?;
-
-    let settings = optional_json(folder, "tokenizer_config.json")?;
-    let config = optional_json(folder, "config.json")?;
-    let generation = optional_json(folder, "generation_config.json")?;
-    let template_path = folder.join("chat_template.jinja");
-    let template_file = if template_path.is_file() {
-        Some(files::read_to_string(&template_path)?)
-    } else {
-        None
-    };
-
-    let text_of = |key: &str| -> Option<String> {
-        let token = settings.get(key)?;
-        let text = token.as_str().or_else(|| token.get("content")?.as_str())?;
-        Some(text.to_owned())
-    };
-    let id_of = |key: &str| tokenizer.token_to_id(&text_of(key)?);
+        .map_err(|error| damaged("the tokenizer", "one that runs", error.to_string()))?;
+    let id_of = |key: &str| tokenizer.token_to_id(&settings.token_text(key)?);
     let first_added = tokenizer
         .encode_fast("", true)
         .ok()
         .and_then(|encoding| encoding.get_ids().first().copied());
     let bos = id_of("bos_token");
-    let adds_bos = match settings.get("add_bos_token").and_then(Value::as_bool) {
+    let adds_bos = match settings.flag("add_bos_token") {
         Some(adds_bos) => adds_bos,
         None => first_added.is_some() && (first_added == bos || bos.is_none()),
     };
-    let bos = bos.or(first_added.filter(|_| adds_bos));
-    let eos_ids: BTreeSet<u32> = id_of("eos_token")
-        .into_iter()
-        .chain(ids(&generation, "eos_token_id"))
-        .chain(ids(&config, "eos_token_id"))
-        .collect();
-
-    let bos_eos_texts = (
-        text_of("bos_token").unwrap_or_default(),
-        text_of("eos_token").unwrap_or_default(),
-    );
-
     let vocab = tokenizer.get_vocab(true);
-    let n_vocab = vocab.values().max().map_or(0, |id| *id as usize + 1);
     let added = tokenizer.get_added_tokens_decoder();
     let ordinary = vocab.values().filter(|id| !added.contains_key(*id));
-    let n_ordinary = ordinary.max().map_or(0, |id| *id as usize + 1);
-    let special_ids = added
-        .iter()
-        .filter(|(_, token)| token.special)
-        .map(|(id, _)| *id)
-        .collect();
-    let byte_level = is_byte_level(&tokenizer);
-    let text_config = config.get("text_config").unwrap_or(&config);
-    let context_length = text_config.get("max_position_embeddings");
-    let chat_template = template_file.or_else(|| chat_template(&settings));
-    let mut hash = blake3::Hasher::new();
-    hash.update(&bytes);
-    hash.update(settings.to_string().as_bytes());
-    hash.update(chat_template.as_deref().unwrap_or_default().as_bytes());
-    Ok(Tokenizer {
-        path: folder.to_owned(),
-        engine: Engine::Hf {
-            tokenizer: Box::new(tokenizer),
-            byte_level,
-        },
-        n_vocab,
-        n_ordinary,
-        bos,
+    let special = added.iter().filter(|(_, token)| token.special);
+    Ok(Parts {
+        n_ordinary: ordinary.max().map_or(0, |id| *id as usize + 1),
+        bos: bos.or(first_added.filter(|_| adds_bos)),
         adds_bos,
-        eos_ids: eos_ids.into_iter().collect(),
-        special_ids,
-        context_length: context_length.and_then(Value::as_u64).map(|n| n as usize),
-        chat_template,
-        bos_eos_texts,
-        fingerprint: hash.finalize().to_hex().to_string(),
+        eos: id_of("eos_token"),
+        // The post-processor knows.
+        after: Vec::new(),
+        between: Vec::new(),
+        special_ids: special.map(|(id, _)| *id).collect(),
+        engine: Engine::Hf {
+            pieces: pieces(&tokenizer),
+            tokenizer: Box::new(tokenizer),
+        },
     })
 }
 
-/// JSON of a file, or `null` where there is none.
-fn optional_json(folder: &Path, name: &str) -> Result<Value, TokenizerError> {
-    let path = folder.join(name);
-    if path.is_file() {
-        return Ok(read_json(&path)?);
-    }
-    Ok(Value::Null)
-}
-
-/// One id or a list of them.
-fn ids(json: &Value, key: &str) -> Vec<u32> {
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match json.get(key) {
-        Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
-        Some(value) => id(value).into_iter().collect(),
-        None => Vec::new(),
-    }
-}
-
-/// The template of `tokenizer_config.json`: a text, or the one named `default` of a list.
-fn chat_template(settings: &Value) -> Option<String> {
-    match settings.get("chat_template")? {
-        Value::String(template) => Some(template.clone()),
-        Value::Array(templates) => templates
-            .iter()
-            .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
-            .and_then(|entry| Some(entry.get("template")?.as_str()?.to_owned())),
-        _ => None,
-    }
-}
-
-/// Whether the decoder, or the pre-tokenizer, is a byte-level one.
-fn is_byte_level(tokenizer: &HfTokenizer) -> bool {
-    let has_byte_level = |json: serde_json::Result<String>| {
-        json.is_ok_and(|json| json.contains(r#""type":"ByteLevel""#))
+/// Whether text that no piece fits has a token, or is dropped; else what is amiss.
+fn unknown_token(model: &ModelWrapper, json: &[u8]) -> Result<(), String> {
+    let (name, is_there) = match model {
+        ModelWrapper::BPE(bpe) => match &bpe.unk_token {
+            None => return Ok(()),
+            Some(name) => (name, bpe.token_to_id(name).is_some()),
+        },
+        ModelWrapper::WordPiece(model) => (
+            &model.unk_token,
+            model.token_to_id(&model.unk_token).is_some(),
+        ),
+        ModelWrapper::WordLevel(model) => (
+            &model.unk_token,
+            model.token_to_id(&model.unk_token).is_some(),
+        ),
+        ModelWrapper::Unigram(_) => {
+            let is_named = merges::has_unknown_id(json);
+            return is_named.then_some(()).ok_or_else(|| "no `unk_id`".into());
+        }
     };
-    match tokenizer.get_decoder() {
-        Some(decoder) => has_byte_level(serde_json::to_string(decoder)),
-        None => has_byte_level(serde_json::to_string(&tokenizer.get_pre_tokenizer())),
+    is_there
+        .then_some(())
+        .ok_or_else(|| format!("no piece `{name}`"))
+}
+
+/// How pieces spell text, by the decoder, or by the pre-tokenizer and the model.
+fn pieces(tokenizer: &HfTokenizer) -> Pieces {
+    let has = |json: serde_json::Result<String>, kind: &str| {
+        json.is_ok_and(|json| json.contains(&format!(r#""type":"{kind}""#)))
+    };
+    let Some(decoder) = tokenizer.get_decoder() else {
+        let pre_tokenizer = serde_json::to_string(&tokenizer.get_pre_tokenizer());
+        return match tokenizer.get_model() {
+            _ if has(pre_tokenizer, "ByteLevel") => Pieces::ByteLetters,
+            ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => Pieces::Words,
+            _ => Pieces::Letters,
+        };
+    };
+    let has = |kind: &str| has(serde_json::to_string(decoder), kind);
+    if has("ByteLevel") {
+        Pieces::ByteLetters
+    } else if has("WordPiece") {
+        Pieces::Words
+    } else if has("BPEDecoder") {
+        Pieces::WordEnds
+    } else {
+        Pieces::Letters
     }
 }
 
@@ -194,6 +151,8 @@ fn unprintable(n: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

@@ -31,6 +31,20 @@ pub(crate) fn check(json: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a unigram model names the piece of unknown text.
+pub(crate) fn has_unknown_id(json: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        unk_id: Option<u64>,
+    }
+    let file = serde_json::from_slice::<File>(json);
+    file.is_ok_and(|file| file.model.unk_id.is_some())
+}
+
 #[derive(Deserialize)]
 struct File<'a> {
     #[serde(borrow)]

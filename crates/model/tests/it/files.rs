@@ -14,6 +14,13 @@ pub(crate) fn golden(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// As [`golden`], of a compressed file.
+pub(crate) fn golden_zst(name: &str) -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden");
+    let bytes = isogloss_record::files::read(&root.join(name)).unwrap();
+    serde_json::from_slice(&zstd::decode_all(&bytes[..]).unwrap()).unwrap()
+}
+
 /// Sizes of the tiny Llama below.
 pub(crate) const VOCAB: usize = 64;
 pub(crate) const D_MODEL: usize = 32;

@@ -25,4 +25,5 @@ mod step;
 mod templates;
 mod tiny;
 mod token_ids;
+mod token_kinds;
 mod tokenizers;

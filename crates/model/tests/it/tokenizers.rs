@@ -186,11 +186,11 @@ fn an_unknown_kind_or_pre_tokenizer_is_refused_by_name() {
     );
     let mut gguf = llama_gguf_settings();
     gguf.strings("tokenizer.ggml.tokens", &["a"]);
-    gguf.string("tokenizer.ggml.model", "rwkv");
+    gguf.string("tokenizer.ggml.model", "plamo2");
     let (_folder, path) = on_disk("m.gguf", &gguf.to_bytes());
     let error = Tokenizer::open(&path).unwrap_err();
     assert!(
-        error.to_string().contains("tokenizer kind `rwkv`"),
+        error.to_string().contains("tokenizer kind `plamo2`"),
         "{error}"
     );
 }
