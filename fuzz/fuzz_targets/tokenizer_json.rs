@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(ids.iter().all(|id| (*id as usize) < tokenizer.n_vocab()));
     let tokens = tokenizer.tokenize_with_offsets(TEXT);
     assert!(tokens.iter().all(|(_, bytes)| bytes.start <= bytes.end && bytes.end <= TEXT.len()));
-    tokenizer.encode_whole(TEXT, Some("b"));
+    tokenizer.encode_with_specials(TEXT, Some("b"));
     tokenizer.decode(&ids);
     tokenizer.pieces(&ids);
 });
