@@ -4,12 +4,12 @@
 
 4 sequences of 256 tokens (and the token after the last), every token scored, loss = mean of -log p, the
 gradient of every weight; no optimizer step. Sides, each a process of its own, run in turn so often as
-`--repeats` says: PyTorch in f32, PyTorch under bf16 autocast (weights f32), ours with all activations
-kept (`all`), ours with the blocks' inputs kept (`inputs`). Each process does a step that does not count
+`--repeats` says: PyTorch in f32, PyTorch under bf16 autocast (weights f32), ours in f32 and with products
+in bf16, each with all activations kept (`all`) and with the blocks' inputs kept (`inputs`). Each process does a step that does not count
 and three that do. Prints one JSON: medians and ranges of tokens per second over all counted steps, most
 memory of each process (peak RSS), losses and gradient norms, ratios ours / PyTorch (above 1: ours is
 faster), ours as a share of the f32 peak that the kernels reach in the first cache; and fails where a loss
-is not the f32 peer's within 1e-4 (bf16: 1e-2).
+is not the f32 peer's within 1e-4 (bf16: 2e-2).
 """
 
 import argparse
@@ -81,12 +81,14 @@ def main():
     if arguments.peer:
         return peer(arguments.model, arguments.peer, arguments.threads, arguments.ids)
     model, threads = str(arguments.model), str(arguments.threads)
-    results, ours = {}, ["all", "inputs"] if arguments.rust else []
+    results = {}
+    ours = [(p, k) for p in ("f32", "bf16") for k in ("all", "inputs")] if arguments.rust else []
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(prepare(arguments.golden), file)
         file.flush()
         sides = {f"torch {kind}": [sys.executable, __file__, "--peer", kind] for kind in ("f32", "bf16")}
-        sides |= {f"ours {keep}": [*shlex.split(arguments.rust), "--keep", keep] for keep in ours}
+        sides |= {f"ours {precision} {keep}": [*shlex.split(arguments.rust), "--precision", precision, "--keep", keep]
+                  for precision, keep in ours}
         for repeat in range(arguments.repeats):
             for name, command in sides.items():
                 command = [*command, "--model", model, "--threads", threads, "--ids", file.name]
@@ -110,7 +112,7 @@ def main():
         "loss": losses,
         "norm": {name: runs[-1]["norm"] for name, runs in results.items()},
     }
-    for name in (f"ours {keep}" for keep in ours):
+    for name in (f"ours {precision} {keep}" for precision, keep in ours):
         report[name] = {
             "speed, of f32": round(median[name] / median["torch f32"], 2),
             "speed, of bf16 autocast": round(median[name] / median["torch bf16"], 2),
@@ -119,7 +121,7 @@ def main():
             "share of the f32 peak": round(statistics.median(r["peak_share"] for r in results[name]), 2),
         }
     print(json.dumps(report, indent=1))
-    tolerance = {name: 1e-2 if name == "torch bf16" else 1e-4 for name in losses}
+    tolerance = {name: 2e-2 if "bf16" in name else 1e-4 for name in losses}
     if any(abs(loss - losses["torch f32"]) > tolerance[name] for name, loss in losses.items()):
         sys.exit("the sides disagree: these times compare different work")
 

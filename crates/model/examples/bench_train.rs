@@ -1,7 +1,7 @@
 //! Our side of `bench/train.py`: forward and backward on given token ids, all weights trained.
 //!
 //! ```text
-//! bench_train --model MODEL.gguf --ids FILE --threads N --keep all|inputs
+//! bench_train --model MODEL.gguf --ids FILE --threads N --keep all|inputs --precision f32|bf16
 //! ```
 //! Prints `{"seconds": [s, s, s], "loss": …, "norm": …, "peak_kb": …, "peak_share": …}`: three steps
 //! after one that grows the buffers; `peak_share` is the model's arithmetic (6 operations a weight and
@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use isogloss_model::checkpoint::Checkpoint;
 use isogloss_model::engine::measure::peak_gflops;
-use isogloss_model::train::{Keep, Sequence, TrainOptions, Trainee};
+use isogloss_model::train::{Keep, Precision, Sequence, TrainOptions, Trainee};
 use isogloss_model::{Compute, Isa};
 use isogloss_record::files;
 
@@ -40,6 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "all" => Keep::All,
             "inputs" => Keep::BlockInputs,
             other => return Err(format!("`{other}` is neither `all` nor `inputs`").into()),
+        },
+        precision: match flag("--precision")? {
+            "f32" => Precision::F32,
+            "bf16" => Precision::Bf16,
+            other => return Err(format!("`{other}` is neither `f32` nor `bf16`").into()),
         },
         ..TrainOptions::default()
     };

@@ -76,7 +76,7 @@ impl Bf16Rows {
 }
 
 /// A row in bfloat16.
-fn round_row(isa: Isa, x: &[f32], to: &mut [u16]) {
+pub(super) fn round_row(isa: Isa, x: &[f32], to: &mut [u16]) {
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Avx512 {
         #[expect(unsafe_code, reason = "needs the instruction set")]

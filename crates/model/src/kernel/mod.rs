@@ -23,6 +23,7 @@ mod micro;
 mod packed;
 mod parallel;
 pub(crate) mod product;
+mod product_bf16;
 mod rows;
 #[cfg(test)]
 mod tests;

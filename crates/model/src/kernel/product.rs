@@ -6,33 +6,43 @@
 //! dW = dyᵀ · x  [`outer`]             strips of dy are transposed, x is read where it lies
 //! ```
 //! Every element is one chain of fused multiply-adds over the summed index in order, as in
-//! [`super::gemm()`] (but for [`times_in_parts`]): `y` has the same bits as there, and no result depends on the threads. With
-//! `resume` the chain goes on from what the output holds, which is how sums of products and
-//! accumulated gradients are made.
+//! [`super::gemm()`] (but for [`times_in_parts`]): `y` has the same bits as there, and no result
+//! depends on the threads. With `resume` the chain goes on from what the output holds, which is how
+//! sums of products and accumulated gradients are made.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use super::gemm::row_blocks;
+use super::product_bf16;
 use super::transpose::transpose;
 use super::{Disjoint, Isa, MAX_ROWS, NR, Rows, Tile, parallel, tile};
 
 /// Most of the summed index that is packed at once: a panel of 32 columns takes 80 KiB.
-const DEPTH: usize = 640;
+pub(super) const DEPTH: usize = 640;
 /// Rows of a weight's gradient that a thread computes together: their strip takes 250 KiB.
-const STRIP: usize = 96;
+pub(super) const STRIP: usize = 96;
 /// Stride of a strip's rows: off the power of two, so that they do not share a cache set.
-const STRIP_STRIDE: usize = DEPTH + 16;
+pub(super) const STRIP_STRIDE: usize = DEPTH + 16;
 /// Length of the chains of a sum in parts.
-const PART: usize = 512;
+pub(super) const PART: usize = 512;
 
 thread_local! {
     static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What the factors of a product are rounded to; sums are `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Nothing.
+    F32,
+    /// bfloat16: [`super::product_bf16`].
+    Bf16,
+}
+
 /// What an output element starts from, and how a long sum is made.
 #[derive(Clone, Copy, PartialEq)]
-enum Sum {
+pub(super) enum Sum {
     /// One chain from 0.
     Chain,
     /// One chain from what the output holds.
@@ -42,19 +52,19 @@ enum Sum {
 }
 
 /// `out[i][j] = Σ_k x[i][k] · w[j][k]`.
-pub(crate) fn times_transpose(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows) {
-    times_transpose_by(isa, x, w, out, Sum::Chain);
+pub(crate) fn times_transpose(isa: Isa, numbers: Numbers, x: &Rows, w: &Rows, out: &mut Rows) {
+    times_transpose_by(isa, numbers, x, w, out, Sum::Chain);
 }
 
 /// `out[i][j] += Σ_k x[i][k] · w[j][k]`: the chain goes on.
 pub(crate) fn add_times_transpose(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows) {
-    times_transpose_by(isa, x, w, out, Sum::Resume);
+    times_transpose_by(isa, Numbers::F32, x, w, out, Sum::Resume);
 }
 
-fn times_transpose_by(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows, sum: Sum) {
+fn times_transpose_by(isa: Isa, numbers: Numbers, x: &Rows, w: &Rows, out: &mut Rows, sum: Sum) {
     assert_eq!(x.width(), w.width(), "inputs fit the weight");
     let (n_out, stride) = (w.n_rows(), w.stride());
-    by_panels(isa, x, n_out, out, sum, |panel, depth, packed| {
+    by_panels(isa, numbers, x, n_out, out, sum, |panel, depth, packed| {
         let n = NR.min(n_out - panel * NR);
         if n < NR {
             packed.fill(0.0);
@@ -65,36 +75,44 @@ fn times_transpose_by(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows, sum: Sum) {
 }
 
 /// `out[i][j] (+)= Σ_k x[i][k] · w[k][j]`.
-pub(crate) fn times(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows, resume: bool) {
+pub(crate) fn times(isa: Isa, numbers: Numbers, x: &Rows, w: &Rows, out: &mut Rows, resume: bool) {
     let sum = if resume { Sum::Resume } else { Sum::Chain };
-    times_by(isa, x, w, out, sum);
+    times_by(isa, numbers, x, w, out, sum);
 }
 
 /// As [`times`], for a very long sum: chains of 512 that are added in order. In one chain over a
 /// vocabulary of 50,000 the last blocks' smaller gradients lose two digits more.
-pub(crate) fn times_in_parts(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows) {
-    times_by(isa, x, w, out, Sum::Parts);
+pub(crate) fn times_in_parts(isa: Isa, numbers: Numbers, x: &Rows, w: &Rows, out: &mut Rows) {
+    times_by(isa, numbers, x, w, out, Sum::Parts);
 }
 
-fn times_by(isa: Isa, x: &Rows, w: &Rows, out: &mut Rows, sum: Sum) {
+fn times_by(isa: Isa, numbers: Numbers, x: &Rows, w: &Rows, out: &mut Rows, sum: Sum) {
     assert_eq!(x.width(), w.n_rows(), "gradients fit the weight");
     let (padded, stride) = (w.padded(), w.stride());
-    by_panels(isa, x, w.width(), out, sum, |panel, depth, packed| {
-        for (k, to) in depth.zip(packed.chunks_exact_mut(NR)) {
-            to.copy_from_slice(&padded[k * stride + panel * NR..][..NR]);
-        }
-    });
+    by_panels(
+        isa,
+        numbers,
+        x,
+        w.width(),
+        out,
+        sum,
+        |panel, depth, packed| {
+            for (k, to) in depth.zip(packed.chunks_exact_mut(NR)) {
+                to.copy_from_slice(&padded[k * stride + panel * NR..][..NR]);
+            }
+        },
+    );
 }
 
 /// Cuts `0..n` into pieces of at most `max`, as even as can be.
-fn pieces(n: usize, max: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn pieces(n: usize, max: usize) -> impl Iterator<Item = Range<usize>> {
     let n_pieces = n.div_ceil(max);
     (0..n_pieces).map(move |i| i * n / n_pieces..(i + 1) * n / n_pieces)
 }
 
 /// `out[i][j] (+)= Σ_r dy[r][i] · x[r][j]`: the gradient of a weight `[n_out, n_in]`.
 #[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
-pub(crate) fn outer(isa: Isa, dy: &Rows, x: &Rows, out: &mut Rows, resume: bool) {
+pub(crate) fn outer(isa: Isa, numbers: Numbers, dy: &Rows, x: &Rows, out: &mut Rows, resume: bool) {
     assert_eq!(dy.n_rows(), x.n_rows(), "as many gradients as inputs");
     let (n_out, n_panels, n_rows) = (dy.width(), x.width().div_ceil(NR), x.n_rows());
     if !resume {
@@ -105,25 +123,19 @@ pub(crate) fn outer(isa: Isa, dy: &Rows, x: &Rows, out: &mut Rows, resume: bool)
         (n_out, x.width()),
         "the gradient has the weight's shape"
     );
-    let (stride, dy_stride, x_stride) = (out.stride(), dy.stride(), x.stride());
+    if numbers == Numbers::Bf16 {
+        return product_bf16::outer(isa, dy, x, out, resume);
+    }
+    let (stride, x_stride) = (out.stride(), x.stride());
     let out = Disjoint::new(out.padded_mut());
     parallel(n_out.div_ceil(STRIP), 1, |strips| {
         PACKED.with_borrow_mut(|packed| {
             packed.resize(packed.len().max(STRIP * STRIP_STRIDE), 0.0);
-            for strip in strips {
-                let first = strip * STRIP;
+            for first in strips.map(|strip| strip * STRIP) {
                 let n = STRIP.min(n_out - first);
-                for Range { start: r, end } in pieces(n_rows, DEPTH) {
-                    let k = end - r;
-                    transpose(
-                        isa,
-                        &dy.padded()[r * dy_stride + first..],
-                        dy_stride,
-                        k,
-                        n,
-                        packed,
-                        STRIP_STRIDE,
-                    );
+                for piece in pieces(n_rows, DEPTH) {
+                    let (r, k) = (piece.start, piece.len());
+                    strip(isa, dy, piece, first..first + n, packed);
                     for panel in 0..n_panels {
                         let b = &x.padded()[r * x_stride + panel * NR..][..(k - 1) * x_stride + NR];
                         for (row, rows) in row_blocks(n) {
@@ -154,16 +166,34 @@ pub(crate) fn outer(isa: Isa, dy: &Rows, x: &Rows, out: &mut Rows, resume: bool)
     });
 }
 
+/// Some columns of some rows as rows of a strip.
+pub(super) fn strip(
+    isa: Isa,
+    dy: &Rows,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    packed: &mut [f32],
+) {
+    let stride = dy.stride();
+    let from = &dy.padded()[rows.start * stride + columns.start..];
+    let (n_rows, n_columns) = (rows.len(), columns.len());
+    transpose(isa, from, stride, n_rows, n_columns, packed, STRIP_STRIDE);
+}
+
 /// Columns of `out` in panels of 32; `pack(panel, depth, packed)` fills `[depth][32]`.
 #[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
 fn by_panels(
     isa: Isa,
+    numbers: Numbers,
     x: &Rows,
     n_columns: usize,
     out: &mut Rows,
     sum: Sum,
     pack: impl Fn(usize, Range<usize>, &mut [f32]) + Sync,
 ) {
+    if numbers == Numbers::Bf16 {
+        return product_bf16::by_panels(isa, x, n_columns, out, sum, pack);
+    }
     let (depth, n_rows) = (x.width(), x.n_rows());
     if sum != Sum::Resume {
         out.set_rows(n_rows);
@@ -221,7 +251,7 @@ fn by_panels(
 /// # Safety
 /// `c` must be writable for as many rows of 32 at its stride as `part` has, by this thread alone.
 #[expect(unsafe_code, reason = "the output is shared by its columns")]
-unsafe fn add_part(part: &[f32], c: *mut f32, stride: usize) {
+pub(super) unsafe fn add_part(part: &[f32], c: *mut f32, stride: usize) {
     for (i, part) in part.chunks_exact(NR).enumerate() {
         // SAFETY: the caller's promise.
         let c = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), NR) };
@@ -319,7 +349,7 @@ mod tests {
         );
         for isa in Isa::available() {
             let mut y = Rows::new(n);
-            times_transpose(isa, &x, &w, &mut y);
+            times_transpose(isa, Numbers::F32, &x, &w, &mut y);
             same(&y, |i, j| chain(k, 0.0, &|l| x.row(i)[l], &|l| w.row(j)[l]))?;
             add_times_transpose(isa, &x, &w, &mut y);
             same(&y, |i, j| {
@@ -328,15 +358,15 @@ mod tests {
             })?;
 
             let mut dx = Rows::new(k);
-            times(isa, &dy, &w, &mut dx, false);
-            times(isa, &dy, &w, &mut dx, true);
+            times(isa, Numbers::F32, &dy, &w, &mut dx, false);
+            times(isa, Numbers::F32, &dy, &w, &mut dx, true);
             same(&dx, |i, j| {
                 let once = |from| chain(n, from, &|l| dy.row(i)[l], &|l| w.row(l)[j]);
                 once(once(0.0))
             })?;
 
             let mut parts = Rows::new(k);
-            times_in_parts(isa, &dy, &w, &mut parts);
+            times_in_parts(isa, Numbers::F32, &dy, &w, &mut parts);
             same(&parts, |i, j| {
                 let part = |r: Range<usize>| {
                     chain(r.len(), 0.0, &|l| dy.row(i)[r.start + l], &|l| {
@@ -350,8 +380,8 @@ mod tests {
             })?;
 
             let mut dw = Rows::new(k);
-            outer(isa, &dy, &x, &mut dw, false);
-            outer(isa, &dy, &x, &mut dw, true);
+            outer(isa, Numbers::F32, &dy, &x, &mut dw, false);
+            outer(isa, Numbers::F32, &dy, &x, &mut dw, true);
             same(&dw, |i, j| {
                 let once = |from| chain(m, from, &|l| dy.row(l)[i], &|l| x.row(l)[j]);
                 once(once(0.0))

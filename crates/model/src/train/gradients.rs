@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use super::parameters::{Id, Parameters, size};
 use super::rows::zero;
 use crate::arch::forward::each_row;
+use crate::kernel::product::{self, Numbers};
 use crate::kernel::vector::multiply;
-use crate::kernel::{Isa, Rows, product};
+use crate::kernel::{Isa, Rows};
 
 /// Columns that a thread sums together.
 const COLUMNS: usize = 64;
@@ -61,9 +62,9 @@ impl Gradients {
     }
 
     /// Adds `dyᵀ · x`: a weight `[n_out, n_in]`.
-    pub(super) fn add_outer(&mut self, isa: Isa, id: Id, dy: &Rows, x: &Rows) {
+    pub(super) fn add_outer(&mut self, isa: Isa, numbers: Numbers, id: Id, dy: &Rows, x: &Rows) {
         if let Some(gradient) = &mut self.0[id] {
-            product::outer(isa, dy, x, &mut gradient.rows, gradient.is_set);
+            product::outer(isa, numbers, dy, x, &mut gradient.rows, gradient.is_set);
             gradient.is_set = true;
         }
     }

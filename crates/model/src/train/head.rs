@@ -177,9 +177,9 @@ impl Head {
             }
         });
         let output = pass.layout.output;
-        gradients.add_outer(isa, output, &self.logits, &self.chunk);
+        gradients.add_outer(isa, pass.numbers, output, &self.logits, &self.chunk);
         let w = &pass.values[output];
-        product::times_in_parts(isa, &self.logits, w, &mut self.d_chunk);
+        product::times_in_parts(isa, pass.numbers, &self.logits, w, &mut self.d_chunk);
         for (i, target) in rows.iter().enumerate() {
             let to = self.d_normed.row_mut(*target);
             to.copy_from_slice(self.d_chunk.row(i));
@@ -205,7 +205,7 @@ impl Head {
             self.chunk.row_mut(i).copy_from_slice(self.normed.row(*row));
         }
         let w = &pass.values[pass.layout.output];
-        product::times_transpose(pass.isa, &self.chunk, w, &mut self.logits);
+        product::times_transpose(pass.isa, pass.numbers, &self.chunk, w, &mut self.logits);
         each_row(&mut self.logits, |_, row| pass.finish_logits(row));
     }
 }

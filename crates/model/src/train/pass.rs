@@ -10,8 +10,9 @@ use crate::arch::Rope;
 use crate::arch::forward::each_row;
 use crate::checkpoint::Config;
 use crate::kernel::gradient::add_to_sums;
+use crate::kernel::product::{self, Numbers};
 use crate::kernel::vector::{add, multiply, soft_cap};
-use crate::kernel::{Isa, Rows, product};
+use crate::kernel::{Isa, Rows};
 
 thread_local! {
     /// An adapter's inner rows and their gradient; the thread that runs the pass has them.
@@ -22,6 +23,8 @@ thread_local! {
 pub(super) struct Pass<'a> {
     pub(super) config: &'a Config,
     pub(super) isa: Isa,
+    /// Of products with weights; all else, adapters too, is `f32`.
+    pub(super) numbers: Numbers,
     pub(super) layout: &'a Layout,
     /// Weights by id.
     pub(super) values: &'a [Rows],
@@ -45,7 +48,8 @@ impl<'a> Pass<'a> {
 
     /// `y = x · Wᵀ + b`, and `+ s · (x · Aᵀ) · Bᵀ` where there is an adapter.
     pub(super) fn project(&self, ids: LinearIds, x: &Rows, y: &mut Rows) {
-        product::times_transpose(self.isa, x, &self.values[ids.weight], y);
+        let w = &self.values[ids.weight];
+        product::times_transpose(self.isa, self.numbers, x, w, y);
         if let Some(bias) = ids.bias {
             let bias = self.values[bias].row(0);
             each_row(y, |_, y| add(self.isa, y, bias));
@@ -67,21 +71,22 @@ impl<'a> Pass<'a> {
         resume: bool,
         gradients: &mut Gradients,
     ) {
-        gradients.add_outer(self.isa, ids.weight, dy, x);
+        gradients.add_outer(self.isa, self.numbers, ids.weight, dy, x);
         if let Some(bias) = ids.bias {
             gradients.add_columns(bias, dy.n_rows(), dy.width(), |r, columns, sums| {
                 add_to_sums(self.isa, sums, &dy.row(r)[columns]);
             });
         }
-        product::times(self.isa, dy, &self.values[ids.weight], dx, resume);
+        let w = &self.values[ids.weight];
+        product::times(self.isa, self.numbers, dy, w, dx, resume);
         if let Some(low_rank) = ids.low_rank {
             let (a, b) = (&self.values[low_rank.a], &self.values[low_rank.b]);
             self.with_low_rank(low_rank, x, |narrow, d_narrow| {
-                gradients.add_outer(self.isa, low_rank.b, dy, narrow);
-                product::times(self.isa, dy, b, d_narrow, false);
+                gradients.add_outer(self.isa, Numbers::F32, low_rank.b, dy, narrow);
+                product::times(self.isa, Numbers::F32, dy, b, d_narrow, false);
                 each_row(d_narrow, |_, d| multiply(self.isa, d, low_rank.scale));
-                gradients.add_outer(self.isa, low_rank.a, d_narrow, x);
-                product::times(self.isa, d_narrow, a, dx, true);
+                gradients.add_outer(self.isa, Numbers::F32, low_rank.a, d_narrow, x);
+                product::times(self.isa, Numbers::F32, d_narrow, a, dx, true);
             });
         }
     }
@@ -94,7 +99,7 @@ impl<'a> Pass<'a> {
                 *rows = Rows::new(a.n_rows());
             }
             let [narrow, d_narrow] = buffers;
-            product::times_transpose(self.isa, x, a, narrow);
+            product::times_transpose(self.isa, Numbers::F32, x, a, narrow);
             each_row(narrow, |_, row| multiply(self.isa, row, ids.scale));
             f(narrow, d_narrow);
         });
