@@ -51,7 +51,8 @@ pub(super) fn is_marked(source: &str) -> bool {
 /// What precedes a statement, its tag, what follows.
 fn next_tag(source: &str) -> Option<(&str, &str, &str)> {
     let start = source.find("{%")?;
-    let end = start + source[start..].find("%}")? + 2;
+    let inside = start + 2;
+    let end = inside + source[inside..].find("%}")? + 2;
     Some((&source[..start], &source[start..end], &source[end..]))
 }
 

@@ -446,6 +446,10 @@ mod tests {
             ChatTemplate::new("{% for %}", "", ""),
             Err(TemplateError::Syntax { .. })
         ));
+        // Signs that share a letter are no tag.
+        for source in ["{%}", "{%}%}", "{%-%}", "{%"] {
+            assert!(ChatTemplate::new(source, "", "").is_err(), "{source}");
+        }
         // No way to other files.
         assert!(render("{% include '/etc/passwd' %}").is_err());
     }

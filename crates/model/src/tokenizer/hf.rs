@@ -6,7 +6,9 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::Precompiled;
 use tokenizers::{Model, Tokenizer as HfTokenizer};
 
 use super::error::damaged;
@@ -20,6 +22,7 @@ pub(crate) fn of_json(
     settings: &Settings,
 ) -> Result<Parts, TokenizerError> {
     let damaged = |what: &str, expected: &str, found: String| damaged(path, what, expected, &found);
+    normalizers(bytes).map_err(|error| damaged("the file", "JSON", error.to_string()))?;
     merges::check(bytes)
         .map_err(|found| damaged("the merges", "pieces of the vocabulary", found))?;
     let mut tokenizer = HfTokenizer::from_bytes(bytes)
@@ -71,6 +74,35 @@ pub(crate) fn of_json(
             tokenizer: Box::new(tokenizer),
         },
     })
+}
+
+/// The crate ends the process on a table of normalization rules that it cannot read, and on a
+/// decoder that is no JSON.
+fn normalizers(json: &[u8]) -> serde_json::Result<()> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        #[serde(default)]
+        normalizer: Value,
+        /// Read for its errors alone.
+        #[serde(default, rename = "decoder")]
+        _decoder: Value,
+    }
+    let file = serde_json::from_slice::<File>(json)?;
+    let mut to_see = vec![&file.normalizer];
+    while let Some(normalizer) = to_see.pop() {
+        match normalizer {
+            Value::Array(list) => to_see.extend(list),
+            Value::Object(entries) => {
+                if entries.get("type").and_then(Value::as_str) == Some("Precompiled") {
+                    // As the crate does: the charsmap is read from text.
+                    serde_json::from_str::<Precompiled>(&normalizer.to_string())?;
+                }
+                to_see.extend(entries.values());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether text that no piece fits has a token, or is dropped; else what is amiss.

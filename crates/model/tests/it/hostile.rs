@@ -482,6 +482,14 @@ fn a_tokenizer_json_without_a_token_for_unknown_text() {
         let error = open(model).unwrap_err().to_string();
         assert!(error.contains("a token for unknown text"), "{error}");
     }
+    // A table of rules that is none, which the crate would not survive.
+    let json = r#"{"version": "1.0", "added_tokens": [], "normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "Precompiled", "precompiled_charsmap": ""}]}, "model": {"type": "BPE", "vocab": {}, "merges": []}}"#;
+    assert!(Tokenizer::of_json_bytes(json.as_bytes(), json!({})).is_err());
+    // Half a letter in a decoder.
+    let json = r#"{"version": "1.0", "added_tokens": [], "decoder": {"type": "\uD800"},
+        "model": {"type": "BPE", "vocab": {}, "merges": []}}"#;
+    assert!(Tokenizer::of_json_bytes(json.as_bytes(), json!({})).is_err());
     // Merges are not left out at random, and what has no piece is dropped where there is no name.
     let dropout =
         r#"{"type": "BPE", "dropout": 1.0, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}"#;
