@@ -27,6 +27,11 @@ pub(crate) struct Compute {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
 
+    /// Memory that the whole program may take, such as 800MB or 2GB: fewer common beginnings are
+    /// kept and fewer tokens go together, or it is refused before any work
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory_max: Option<u64>,
+
     /// Compute every sequence alone instead of sharing common beginnings (slower, same bytes)
     #[arg(long, hide = true)]
     no_prefix_sharing: bool,
@@ -38,13 +43,26 @@ impl Compute {
             .map_or_else(crate::machine::n_cpus, usize::from)
     }
 
+    /// Bytes that the program may take.
+    pub(crate) fn memory_max(&self) -> Option<u64> {
+        self.memory_max
+    }
+
     pub(crate) fn engine_options(&self) -> EngineOptions {
+        self.engine_options_of(1)
+    }
+
+    /// For the first of `n_models` that are still to be opened.
+    pub(crate) fn engine_options_of(&self, n_models: usize) -> EngineOptions {
         let compute = model::Compute::ALL
             .into_iter()
             .find(|compute| compute.name() == self.arithmetic);
+        let taken = crate::machine::memory_bytes().unwrap_or(0) + RESERVE_BYTES;
+        let share = |max: u64| max.saturating_sub(taken) / n_models.max(1) as u64;
         EngineOptions {
             compute: compute.unwrap_or_default(),
             threads: NonZeroUsize::new(self.n_threads()),
+            memory_max: self.memory_max.map(share),
             ..EngineOptions::default()
         }
     }
@@ -59,6 +77,28 @@ impl Compute {
             share_prefixes: !self.no_prefix_sharing,
             cancel: stop,
         }
+    }
+}
+
+/// Memory of everything but engines: answers, the store, reports.
+const RESERVE_BYTES: u64 = 48_000_000;
+
+/// `2GB`, `1.5GiB`, `800MB`.
+fn size(text: &str) -> std::result::Result<u64, String> {
+    let at = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "mb" | "m" => 1e6,
+        "gb" | "g" => 1e9,
+        "mib" => f64::from(1 << 20),
+        "gib" => f64::from(1 << 30),
+        _ => return Err("expected a number and MB, GB, MiB or GiB, such as 2GB".to_owned()),
+    };
+    match number.parse::<f64>() {
+        Ok(number) if number > 0.0 => Ok((number * factor) as u64),
+        _ => Err("expected a number above 0 and a unit, such as 1.5GB".to_owned()),
     }
 }
 

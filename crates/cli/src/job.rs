@@ -21,6 +21,7 @@ use isogloss_survey::{
 
 use crate::args::Compute;
 use crate::error::{CliError, Result};
+use crate::model::Retries;
 use crate::progress::{self, Unit};
 use crate::{interrupt, machine, model, output};
 
@@ -86,12 +87,12 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
     let reference = job.settings.reference;
     let with_reference = with(job.languages, reference);
     let texts = job.texts.of(&with_reference);
-    let models = job
-        .models
-        .iter()
-        .map(|name| {
+    let retries: Vec<Retries> = job.models.iter().map(|_| Retries::default()).collect();
+    let models = (job.models.iter().zip(&retries).enumerate())
+        .map(|(i, (name, retries))| {
             let known = || known_texts(&texts, reference);
-            model::open(name, job.compute, reference, known, job.json)
+            let options = job.compute.engine_options_of(job.models.len() - i);
+            model::open(name, &options, reference, known, retries, job.json)
         })
         .collect::<Result<Vec<_>>>()?;
     let backends: Vec<&dyn Backend> = models.iter().map(|model| &**model).collect();
@@ -101,7 +102,7 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
     }
 
     let config = config(job, &backends, &texts);
-    let folder = Folder::open(job, config, &backends)?;
+    let folder = Folder::open(job, config, &backends, retries)?;
     let mut store = Store::open(&job.out.join("responses.zst"))?;
 
     interrupt::watch();
@@ -143,7 +144,10 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
                 "run the same command again: it goes on where it stopped",
             ));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            folder.write_run(&[], begun, false)?;
+            return Err(error.into());
+        }
     };
     let json = serde_json::to_string_pretty(&surveyed.results).expect("results are plain values");
     files::write_atomic(
@@ -306,6 +310,8 @@ struct Folder<'a> {
     /// Of this session, with the totals of the earlier ones.
     info: RunInfo,
     job: &'a Job<'a>,
+    /// Of this session, by model.
+    retries: Vec<Retries>,
 }
 
 impl<'a> Folder<'a> {
@@ -314,6 +320,7 @@ impl<'a> Folder<'a> {
         job: &'a Job<'_>,
         config: serde_json::Value,
         backends: &[&dyn Backend],
+        retries: Vec<Retries>,
     ) -> Result<Self> {
         files::create_dir_all(job.out)?;
         let path = job.out.join("run.json");
@@ -349,14 +356,23 @@ impl<'a> Folder<'a> {
             machine: machine::describe(),
             n_threads: job.compute.n_threads(),
             batch_size: job.compute.batch_size(),
+            memory_max_bytes: job.compute.memory_max(),
             seconds: earlier.as_ref().map_or(0.0, |earlier| earlier.seconds),
             peak_memory_bytes: earlier
                 .as_ref()
                 .map_or(0, |earlier| earlier.peak_memory_bytes),
+            retries: earlier
+                .as_ref()
+                .map_or(Vec::new(), |earlier| earlier.retries.clone()),
             usage: earlier.map_or(Vec::new(), |earlier| earlier.usage),
             complete: false,
         };
-        let folder = Self { path, info, job };
+        let folder = Self {
+            path,
+            info,
+            job,
+            retries,
+        };
         folder.write(&folder.info)?;
         Ok(folder)
     }
@@ -367,6 +383,12 @@ impl<'a> Folder<'a> {
         info.usage.resize(self.job.models.len(), Usage::default());
         for (total, session) in info.usage.iter_mut().zip(usage) {
             *total += *session;
+        }
+        info.retries.resize(self.job.models.len(), BTreeMap::new());
+        for (total, session) in info.retries.iter_mut().zip(&self.retries) {
+            for (why, n) in session.counts() {
+                *total.entry(why).or_default() += n;
+            }
         }
         info.seconds += begun.elapsed().as_secs_f64();
         info.peak_memory_bytes = info

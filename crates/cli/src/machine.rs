@@ -25,8 +25,17 @@ fn processor() -> Option<String> {
 
 /// Largest resident memory of this process so far, in bytes; `None` where the system does not say.
 pub(crate) fn peak_memory_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+/// Resident memory of this process now, in bytes; `None` where the system does not say.
+pub(crate) fn memory_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+fn status_bytes(name: &str) -> Option<u64> {
     let status = isogloss_record::files::read_to_string("/proc/self/status".as_ref()).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     let kibibytes: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)
 }

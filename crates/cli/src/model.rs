@@ -1,6 +1,8 @@
 //! From a name to a model that can be asked.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use isogloss_client::{
     ModelFiles, ModelSpec, Progress, ServerAddress, ServerModel, ServerSettings, Settings,
@@ -13,7 +15,6 @@ use isogloss_model::seq2seq::Seq2Seq;
 use isogloss_record::Lang;
 use isogloss_survey::{known_texts, text};
 
-use crate::args::Compute;
 use crate::error::{CliError, Result};
 use crate::job::Texts;
 use crate::output;
@@ -86,27 +87,28 @@ pub(crate) fn locate_alone(name: &str) -> Result<ModelFiles> {
 /// `known`.
 pub(crate) fn open(
     name: &str,
-    compute: &Compute,
+    options: &EngineOptions,
     reference: Lang,
     known: impl FnOnce() -> Vec<KnownText>,
+    retries: &Retries,
     quiet: bool,
 ) -> Result<Box<dyn Backend>> {
     if name.starts_with(SCRIPTED) {
         return Ok(Box::new(scripted(name, reference, &known())?));
     }
     if ServerAddress::is_one(name) {
-        let model = server(name)?;
+        let model = server(name, retries)?;
         // Nearly every measure needs them: better said now than in every row of the atlas.
         model.check_scoring()?;
         return Ok(Box::new(model));
     }
-    engine(name, &compute.engine_options(), quiet)
+    engine(name, options, quiet)
 }
 
 /// A model for lines of input: where it is scripted, it has seen the shipped texts.
 pub(crate) fn open_for_lines(name: &str, options: &EngineOptions) -> Result<Box<dyn Backend>> {
     if ServerAddress::is_one(name) {
-        return Ok(Box::new(server(name)?));
+        return Ok(Box::new(server(name, &Retries::default())?));
     }
     if !name.starts_with(SCRIPTED) {
         return engine(name, options, false);
@@ -122,11 +124,68 @@ pub(crate) fn open_for_lines(name: &str, options: &EngineOptions) -> Result<Box<
     Ok(Box::new(scripted(name, english, &known)?))
 }
 
-/// A model behind a server; requests that are sent again are told.
-fn server(name: &str) -> Result<ServerModel> {
+/// A model with adapters beside it, each under a name of its own.
+pub(crate) fn open_beside(
+    name: &str,
+    adapters: &[(String, PathBuf)],
+    options: &EngineOptions,
+) -> Result<Box<dyn Backend>> {
+    if adapters.is_empty() {
+        return open_for_lines(name, options);
+    }
+    let refused = |why: &str| {
+        Err(
+            CliError::new(format!("no adapter can lie beside `{name}`: {why}"))
+                .hint("give a model's files without an adapter of its own"),
+        )
+    };
+    if ServerAddress::is_one(name) || name.starts_with(SCRIPTED) {
+        return refused("it has no weights here");
+    }
+    let files = locate(name, false)?;
+    if files.adapter.is_some() {
+        return refused("it has one in its weights");
+    }
+    let mut names = vec![files.name.as_str()];
+    for (adapter, _) in adapters {
+        if names.contains(&adapter.as_str()) {
+            return Err(
+                CliError::new(format!("two models would be called `{adapter}`"))
+                    .hint("give each `--adapter` a name of its own"),
+            );
+        }
+        names.push(adapter);
+    }
+    let engine = Engine::open_beside(&files.path, &files.name, adapters, options)?;
+    Ok(Box::new(engine))
+}
+
+/// Requests to a server that were sent again: how often, by what had happened.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Retries(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Retries {
+    fn add(&self, why: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(why.to_owned()).or_default() += 1;
+    }
+
+    /// So far.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// A model behind a server; requests that are sent again are told and counted.
+fn server(name: &str, retries: &Retries) -> Result<ServerModel> {
     let address = ServerAddress::parse(name)?;
     let shown = address.to_string();
+    let retries = retries.clone();
     let on_retry = Arc::new(move |why: &str, wait_ms: u64| {
+        retries.add(why);
         output::talk(&format!("{shown}: {why}; trying again in {wait_ms} ms"));
     });
     Ok(ServerModel::open(

@@ -309,9 +309,8 @@ impl<'a> Runner<'a> {
 fn check_finite(model: &str, response: &Response) -> Result<(), RunError> {
     let finite = match response {
         Response::Score { logprobs, .. } => logprobs.iter().flatten().all(|x| x.is_finite()),
-        Response::Choose { logprobs } | Response::Generate { logprobs, .. } => {
-            logprobs.iter().all(|x| x.is_finite())
-        }
+        Response::Choose { logprobs } => logprobs.iter().all(|x| x.is_finite()),
+        Response::Generate { logprobs, .. } => logprobs.iter().flatten().all(|x| x.is_finite()),
     };
     if finite {
         Ok(())

@@ -106,7 +106,7 @@ fn run(engine: &Engine, job: &Encoded) -> Result<(f64, usize), Box<dyn Error>> {
     let start = Instant::now();
     engine.run(std::slice::from_ref(job), &settings, &mut |_, answer| {
         if let Response::Generate { token_ids, .. } = answer {
-            n_new = token_ids.len();
+            n_new = token_ids.as_ref().map_or(0, Vec::len);
         }
     })?;
     Ok((start.elapsed().as_secs_f64(), n_new))

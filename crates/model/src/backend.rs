@@ -68,8 +68,8 @@ pub trait Backend: Sync {
     ) -> Result<Usage, BackendError> {
         self.run(jobs, settings, &mut |index, response| {
             if let Response::Generate {
-                token_ids,
-                logprobs,
+                token_ids: Some(token_ids),
+                logprobs: Some(logprobs),
                 ..
             } = &response
             {
@@ -78,6 +78,16 @@ pub trait Backend: Sync {
             }
             on_response(index, response);
         })
+    }
+
+    /// A batch that jobs may join while it runs; `None` where a backend has none.
+    fn flow(&self) -> Option<Box<dyn Flow + '_>> {
+        None
+    }
+
+    /// What can be chosen from: the model, and the same with each adapter that is beside it.
+    fn models(&self) -> Vec<&Fingerprint> {
+        vec![self.fingerprint()]
     }
 
     /// The `n` most probable tokens at each of `positions` of a sequence, with their
@@ -109,6 +119,45 @@ pub trait Backend: Sync {
     fn decode(&self, _ids: &[u32]) -> Option<String> {
         None
     }
+}
+
+/// A batch that jobs may join while it runs, see [`Backend::flow`].
+///
+/// Every answer is the one that [`Backend::run`] gives, whatever else is in the batch.
+pub trait Flow {
+    /// Takes a job in. `key` is the caller's number for it; `model` counts [`Backend::models`].
+    ///
+    /// # Errors
+    /// A job that cannot be computed is refused; nothing else is touched.
+    fn join(&mut self, key: usize, model: usize, job: Encoded) -> Result<(), BackendError>;
+
+    /// Jobs that joined and have no answer yet.
+    fn n_open(&self) -> usize;
+
+    /// One short step: some sequences are scored, each generation gets a token. `on_token` and
+    /// `on_response` are those of [`Backend::run_streaming`], with the jobs' keys.
+    ///
+    /// # Errors
+    /// All jobs without an answer are lost; the batch is empty.
+    fn step(
+        &mut self,
+        settings: &RunSettings<'_>,
+        on_token: &mut dyn FnMut(usize, u32, f32) -> bool,
+        on_response: &mut dyn FnMut(usize, Response),
+    ) -> Result<Usage, BackendError>;
+
+    /// As [`Backend::most_probable`], beside what is under way.
+    ///
+    /// # Errors
+    /// As there.
+    fn most_probable(
+        &mut self,
+        model: usize,
+        token_ids: &[u32],
+        positions: Range<usize>,
+        n: usize,
+        settings: &RunSettings<'_>,
+    ) -> Result<Vec<Vec<(u32, f32)>>, BackendError>;
 }
 
 /// What a backend can answer.
@@ -165,6 +214,18 @@ pub enum BackendError {
         /// What does not fit, or must not be cut.
         why: String,
     },
+    /// More tokens than the memory that the engine may take can hold.
+    #[error("{n_tokens} tokens of one text need {needed} of memory, `{model}` has {room} for them")]
+    TooLarge {
+        /// Name of the model.
+        model: String,
+        /// Tokens of the request, with the new ones that it may draw.
+        n_tokens: usize,
+        /// What they need.
+        needed: String,
+        /// What there is beside the weights.
+        room: String,
+    },
     /// Two begin-of-sequence tokens at the start.
     #[error("the text begins with two begin-of-sequence tokens (id {id})")]
     TwoBos {
@@ -198,6 +259,9 @@ impl Explain for BackendError {
             Self::Unsupported { .. } | Self::Invalid(_) => None,
             Self::TooLong { .. } => {
                 Some("shorten the text, take a model with a longer context, or cut it: `--truncate left` or `right`".into())
+            }
+            Self::TooLarge { .. } => {
+                Some("give more `--memory-max`, shorten the text, or ask for fewer new tokens".into())
             }
             Self::Uncuttable { .. } => {
                 Some("shorten the text, take a model with a longer context, or `--truncate left`".into())

@@ -19,5 +19,5 @@ pub mod train;
 pub mod truncate;
 
 pub use arch::{ModelError, TensorSource};
-pub use backend::{Backend, BackendError, Capabilities, RunSettings};
+pub use backend::{Backend, BackendError, Capabilities, Flow, RunSettings};
 pub use kernel::{Compute, Isa};

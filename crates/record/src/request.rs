@@ -146,12 +146,12 @@ pub enum Response {
     },
     /// Answer to [`Encoded::Generate`].
     Generate {
-        /// The new ids only.
-        token_ids: Vec<u32>,
+        /// The new ids only; `None` where a server does not tell them.
+        token_ids: Option<Vec<u32>>,
         /// Their text, without the stop text.
         text: String,
-        /// One per new id, at temperature 1.
-        logprobs: Vec<f32>,
+        /// One per new id, at temperature 1; `None` where a server does not tell them.
+        logprobs: Option<Vec<f32>>,
         /// Why it ended.
         finish_reason: FinishReason,
     },

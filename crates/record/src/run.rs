@@ -1,5 +1,7 @@
 //! What is known about a run beside its results: all that may differ between two equal runs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Fingerprint, Usage};
@@ -23,12 +25,19 @@ pub struct RunInfo {
     pub n_threads: usize,
     /// Sequences per batch of the last session.
     pub batch_size: usize,
+    /// Memory that the last session was allowed to take, in bytes; `None`: as much as is of use.
+    #[serde(default)]
+    pub memory_max_bytes: Option<u64>,
     /// Wall-clock seconds over all sessions.
     pub seconds: f64,
     /// Largest resident memory seen, in bytes.
     pub peak_memory_bytes: u64,
     /// Tokens over all sessions, per model.
     pub usage: Vec<Usage>,
+    /// Requests to a server that were sent again, over all sessions: how often by what had happened,
+    /// per model.
+    #[serde(default)]
+    pub retries: Vec<BTreeMap<String, u64>>,
     /// Whether every requested measure is in the results.
     pub complete: bool,
 }

@@ -77,6 +77,7 @@ impl ApiError {
             BackendError::Invalid(_)
             | BackendError::TooLong { .. }
             | BackendError::Uncuttable { .. }
+            | BackendError::TooLarge { .. }
             | BackendError::TwoBos { .. }
             | BackendError::Unsupported { .. }
             // A template that refuses a dialogue.

@@ -42,6 +42,7 @@ mod limits;
 mod queue;
 mod server;
 mod token;
+mod whole;
 mod worker;
 
 pub use error::ServeError;

@@ -13,6 +13,8 @@ use crate::error::ApiError;
 pub(crate) struct Ticket {
     /// Which prompt of its request.
     pub(crate) choice: usize,
+    /// Which of the backend's models.
+    pub(crate) model: usize,
     pub(crate) token_ids: Vec<u32>,
     /// Log-probabilities of the prompt.
     pub(crate) score: bool,
@@ -118,14 +120,7 @@ impl Queue {
     pub(crate) fn take(&self, n: usize) -> Option<Vec<Ticket>> {
         let mut waiting = self.lock();
         loop {
-            let mut taken = Vec::new();
-            while taken.len() < n.max(1)
-                && let Some(ticket) = waiting.tickets.pop_front()
-            {
-                if ticket.is_wanted.load(Ordering::Relaxed) {
-                    taken.push(ticket);
-                }
-            }
+            let taken = first(&mut waiting, n.max(1));
             if !taken.is_empty() {
                 return Some(taken);
             }
@@ -139,6 +134,11 @@ impl Queue {
         }
     }
 
+    /// The same, without waiting: none may be there.
+    pub(crate) fn take_now(&self, n: usize) -> Vec<Ticket> {
+        first(&mut self.lock(), n)
+    }
+
     /// Takes no more tickets; those that wait are still answered.
     pub(crate) fn close(&self) {
         self.lock().is_open = false;
@@ -148,6 +148,18 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn first(waiting: &mut Waiting, n: usize) -> Vec<Ticket> {
+    let mut taken = Vec::new();
+    while taken.len() < n
+        && let Some(ticket) = waiting.tickets.pop_front()
+    {
+        if ticket.is_wanted.load(Ordering::Relaxed) {
+            taken.push(ticket);
+        }
+    }
+    taken
 }
 
 #[cfg(test)]
@@ -160,6 +172,7 @@ mod tests {
         let is_wanted = Arc::new(AtomicBool::new(true));
         let ticket = |choice| Ticket {
             choice,
+            model: 0,
             token_ids: vec![1],
             score: true,
             generate: None,

@@ -2,8 +2,19 @@
 
 use std::fmt;
 
+use crate::error::ApiError;
+
 /// Bytes of a random token.
 const N_BYTES: usize = 24;
+
+/// A seed for draws that nobody gave one for.
+///
+/// # Errors
+/// Where the system has no source of randomness.
+pub(crate) fn random_seed() -> Result<u64, ApiError> {
+    getrandom::u64()
+        .map_err(|error| ApiError::new(500, format!("cannot draw a random seed: {error}")))
+}
 
 /// An access token: never printed by accident, never part of an error.
 #[derive(Clone)]

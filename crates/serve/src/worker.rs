@@ -1,158 +1,255 @@
-//! The one thread that asks the model: a batch of waiting prompts, one call, an answer for each.
+//! The one thread that asks the model. Prompts join the batch that runs, between its steps.
+//!
+//! ```text
+//! queue -> join (refused alone) -> step, step, step … -> Event::Token, Event::Done
+//!             ^------------- while there is room -----/
+//! ```
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use isogloss_model::{Backend, BackendError, RunSettings};
+use isogloss_model::{Backend, BackendError, Flow, RunSettings};
 use isogloss_record::{Encoded, Response};
 
 use crate::error::ApiError;
 use crate::queue::{Done, Drawn, Event, Queue, Ticket};
+use crate::whole::Whole;
 
-/// Answers tickets until the queue is closed and empty. `cancel` ends what is running.
+/// Jobs of a ticket: its prompt's log-probabilities, its continuation.
+const N_JOBS: usize = 2;
+
+/// Answers tickets until the queue is closed and empty; `batch_size` of them at most are under way.
+/// `cancel` ends what is running.
 pub(crate) fn work(backend: &dyn Backend, queue: &Queue, batch_size: usize, cancel: &AtomicBool) {
     let settings = RunSettings {
         batch_size,
         share_prefixes: true,
         cancel,
     };
-    while let Some(tickets) = queue.take(batch_size) {
-        for failure in answer(backend, &tickets, &settings) {
+    let mut batch = Batch::new(backend, &settings);
+    loop {
+        let n_room = batch_size.max(1).saturating_sub(batch.open.len());
+        let tickets = if batch.open.is_empty() {
+            match queue.take(n_room) {
+                Some(tickets) => tickets,
+                None => return,
+            }
+        } else {
+            queue.take_now(n_room)
+        };
+        for ticket in tickets {
+            batch.join(ticket);
+        }
+        for (open, error) in batch.step() {
             // One prompt must not cost its neighbors their answers: each is asked alone. One whose
             // tokens were shown cannot be: it would begin anew.
-            let again = tickets.len() > 1 && !failure.has_tokens && !cancel.load(Ordering::Relaxed);
-            let failures = if again {
-                answer(backend, std::slice::from_ref(failure.ticket), &settings)
+            if open.has_tokens || open.is_alone || cancel.load(Ordering::Relaxed) {
+                let _ = open.ticket.answers.send(Event::Failed(error));
             } else {
-                vec![failure]
-            };
-            for failure in failures {
-                let _ = failure.ticket.answers.send(Event::Failed(failure.error));
+                alone(backend, &settings, open.ticket);
             }
         }
     }
 }
 
-struct Failure<'a> {
-    ticket: &'a Ticket,
-    /// Whether some of its tokens were sent.
-    has_tokens: bool,
-    error: ApiError,
+/// Asks for one ticket with nothing beside it.
+fn alone(backend: &dyn Backend, settings: &RunSettings<'_>, ticket: Ticket) {
+    let mut batch = Batch::new(backend, settings);
+    batch.join(ticket);
+    while !batch.open.is_empty() {
+        for (open, error) in batch.step() {
+            let _ = open.ticket.answers.send(Event::Failed(error));
+        }
+    }
 }
 
-/// A ticket's answer as it comes together.
-#[derive(Default)]
+/// A ticket whose answer is coming together.
 struct Open {
+    ticket: Ticket,
     n_missing: usize,
+    /// Whether some of its tokens were sent.
     has_tokens: bool,
+    /// Whether nothing else was under way since it joined.
+    is_alone: bool,
     done: Done,
 }
 
-/// Asks the model once; every ticket gets its answer, or is given back.
-fn answer<'a>(
-    backend: &dyn Backend,
-    tickets: &'a [Ticket],
-    settings: &RunSettings<'_>,
-) -> Vec<Failure<'a>> {
-    let (mut jobs, mut owners) = (Vec::new(), Vec::new());
-    let mut open: Vec<Open> = Vec::new();
-    for (at, ticket) in tickets.iter().enumerate() {
-        let n_jobs = jobs.len();
-        if ticket.score {
-            jobs.push(Encoded::Score {
-                token_ids: ticket.token_ids.clone(),
-                n_context: 0,
-                scored_from: 1,
-                n_pooled: 0,
-            });
-        }
-        jobs.extend(ticket.generate.clone());
-        owners.resize(jobs.len(), at);
-        open.push(Open {
-            n_missing: jobs.len() - n_jobs,
-            ..Open::default()
-        });
-    }
-    let asked = catch_unwind(AssertUnwindSafe(|| {
-        ask(backend, tickets, &jobs, &owners, settings)
-    }));
-    let (answered, mut error) = match asked {
-        Ok((answered, result)) => (answered, result.err().map(|e| ApiError::of_model(&e))),
-        Err(_) => (Vec::new(), Some(ApiError::new(500, "the model failed"))),
-    };
-    for (job, response, has_tokens) in answered {
-        let open = &mut open[owners[job]];
-        open.has_tokens |= has_tokens;
-        if let Some(response) = response {
-            open.n_missing -= 1;
-            take(&mut open.done, response);
-        }
-    }
-    let mut failures = Vec::new();
-    for (ticket, mut open) in tickets.iter().zip(open) {
-        let mut own_error = None;
-        if ticket.generate.is_some() && settings.cancel.load(Ordering::Relaxed) {
-            // It may have been cut short.
-            own_error = Some(ApiError::stopping());
-        } else if open.n_missing == 0 && ticket.n_top > 0 {
-            match top(backend, ticket, &open.done, settings) {
-                Ok(top) => open.done.top = top,
-                Err(error) => own_error = Some(error),
-            }
-        } else if open.n_missing > 0 {
-            let unanswered = || ApiError::new(500, "the model gave no answer");
-            own_error = Some(error.get_or_insert_with(unanswered).clone());
-        }
-        match own_error {
-            Some(error) => failures.push(Failure {
-                ticket,
-                has_tokens: open.has_tokens,
-                error,
-            }),
-            None => {
-                let _ = ticket.answers.send(Event::Done {
-                    choice: ticket.choice,
-                    done: open.done,
-                });
-            }
-        }
-    }
-    failures
+/// Tickets under way.
+struct Batch<'a> {
+    backend: &'a dyn Backend,
+    settings: &'a RunSettings<'a>,
+    flow: Box<dyn Flow + 'a>,
+    /// By number; the jobs of ticket n are n · 2 and n · 2 + 1.
+    open: BTreeMap<usize, Open>,
+    next: usize,
 }
 
-/// Per job its response, and whether tokens of it were sent.
-type Answered = Vec<(usize, Option<Response>, bool)>;
+fn flow_of(backend: &dyn Backend) -> Box<dyn Flow + '_> {
+    backend
+        .flow()
+        .unwrap_or_else(|| Box::new(Whole::new(backend)))
+}
 
-fn ask(
-    backend: &dyn Backend,
-    tickets: &[Ticket],
-    jobs: &[Encoded],
-    owners: &[usize],
-    settings: &RunSettings<'_>,
-) -> (Answered, Result<(), BackendError>) {
-    let mut answered: Answered = (0..jobs.len()).map(|job| (job, None, false)).collect();
-    let mut has_tokens = vec![false; jobs.len()];
-    let result = backend.run_streaming(
-        jobs,
-        settings,
-        &mut |job, id, logprob| {
-            let ticket = &tickets[owners[job]];
-            if ticket.wants_tokens {
-                has_tokens[job] = true;
-                let _ = ticket.answers.send(Event::Token {
-                    choice: ticket.choice,
-                    id,
-                    logprob,
-                });
-            }
-            ticket.is_wanted.load(Ordering::Relaxed) && !settings.cancel.load(Ordering::Relaxed)
-        },
-        &mut |job, response| answered[job].1 = Some(response),
-    );
-    for (slot, has_tokens) in answered.iter_mut().zip(has_tokens) {
-        slot.2 = has_tokens;
+impl<'a> Batch<'a> {
+    fn new(backend: &'a dyn Backend, settings: &'a RunSettings<'a>) -> Self {
+        Self {
+            backend,
+            settings,
+            flow: flow_of(backend),
+            open: BTreeMap::new(),
+            next: 0,
+        }
     }
-    (answered, result.map(|_| ()))
+
+    /// Puts a ticket's jobs into the batch, or tells that they are refused.
+    fn join(&mut self, ticket: Ticket) {
+        let number = self.next;
+        self.next += 1;
+        let score = ticket.score.then(|| Encoded::Score {
+            token_ids: ticket.token_ids.clone(),
+            n_context: 0,
+            scored_from: 1,
+            n_pooled: 0,
+        });
+        let jobs: Vec<Encoded> = score.into_iter().chain(ticket.generate.clone()).collect();
+        let n_missing = jobs.len();
+        for (i, job) in jobs.into_iter().enumerate() {
+            if let Err(error) = self.flow.join(number * N_JOBS + i, ticket.model, job) {
+                // An answer to its other job finds nobody.
+                let _ = (ticket.answers).send(Event::Failed(ApiError::of_model(&error)));
+                return;
+            }
+        }
+        if n_missing == 0 {
+            let done = Done::default();
+            let choice = ticket.choice;
+            let _ = ticket.answers.send(Event::Done { choice, done });
+            return;
+        }
+        let is_alone = self.open.is_empty();
+        self.open
+            .values_mut()
+            .for_each(|open| open.is_alone = false);
+        let open = Open {
+            ticket,
+            n_missing,
+            has_tokens: false,
+            is_alone,
+            done: Done::default(),
+        };
+        self.open.insert(number, open);
+    }
+
+    /// One step of the model; whole answers are sent, tickets without one are given back.
+    fn step(&mut self) -> Vec<(Open, ApiError)> {
+        let (open, flow, settings) = (&mut self.open, &mut self.flow, self.settings);
+        let mut answered = Vec::new();
+        let mut on_token = {
+            let open = &mut *open;
+            move |key: usize, id, logprob| token(open, settings, key, id, logprob)
+        };
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let mut on_response = |key: usize, response| answered.push((key, response));
+            flow.step(settings, &mut on_token, &mut on_response)
+        }));
+        for (key, response) in answered {
+            if let Some(open) = open.get_mut(&(key / N_JOBS)) {
+                open.n_missing -= 1;
+                take(&mut open.done, response);
+            }
+        }
+        let error = match stepped {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(ApiError::of_model(&error)),
+            Err(_) => {
+                self.flow = flow_of(self.backend);
+                Some(ApiError::new(500, "the model failed"))
+            }
+        };
+        let mut failed = self.finish();
+        if let Some(error) = error {
+            let lost = std::mem::take(&mut self.open);
+            failed.extend(lost.into_values().map(|open| (open, error.clone())));
+        }
+        failed
+    }
+
+    /// Sends the answers that are whole.
+    fn finish(&mut self) -> Vec<(Open, ApiError)> {
+        let whole: Vec<usize> = (self.open.iter())
+            .filter(|(_, open)| open.n_missing == 0)
+            .map(|(number, _)| *number)
+            .collect();
+        let mut failed = Vec::new();
+        for number in whole {
+            let Some(mut open) = self.open.remove(&number) else {
+                continue;
+            };
+            let cancel = self.settings.cancel.load(Ordering::Relaxed);
+            if open.ticket.generate.is_some() && cancel {
+                // It may have been cut short.
+                failed.push((open, ApiError::stopping()));
+                continue;
+            }
+            match self.top(&open) {
+                Ok(top) => {
+                    open.done.top = top;
+                    let choice = open.ticket.choice;
+                    let done = open.done;
+                    let _ = open.ticket.answers.send(Event::Done { choice, done });
+                }
+                Err(error) => failed.push((open, error)),
+            }
+        }
+        failed
+    }
+
+    /// The most probable tokens at every position that has a log-probability; its states are those
+    /// that the answer was just computed from.
+    fn top(&mut self, open: &Open) -> Result<Vec<Vec<(u32, f32)>>, ApiError> {
+        let (ticket, done) = (&open.ticket, &open.done);
+        if ticket.n_top == 0 {
+            return Ok(Vec::new());
+        }
+        let mut ids = ticket.token_ids.clone();
+        let from = if ticket.score { 1 } else { ids.len() };
+        ids.extend(done.drawn.iter().flat_map(|drawn| &drawn.token_ids));
+        let none = usize::from(ticket.score).min(ids.len());
+        let positions = from..ids.len().max(from);
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            let (flow, settings) = (&mut self.flow, self.settings);
+            flow.most_probable(ticket.model, &ids, positions, ticket.n_top, settings)
+        }));
+        let top = match found {
+            Ok(top) => top.map_err(|error: BackendError| ApiError::of_model(&error))?,
+            Err(_) => return Err(ApiError::new(500, "the model failed")),
+        };
+        Ok(std::iter::repeat_n(Vec::new(), none).chain(top).collect())
+    }
+}
+
+/// A new token of a continuation; whether more are wanted.
+fn token(
+    open: &mut BTreeMap<usize, Open>,
+    settings: &RunSettings<'_>,
+    key: usize,
+    id: u32,
+    logprob: f32,
+) -> bool {
+    let Some(open) = open.get_mut(&(key / N_JOBS)) else {
+        return false;
+    };
+    let ticket = &open.ticket;
+    if ticket.wants_tokens {
+        open.has_tokens = true;
+        let _ = ticket.answers.send(Event::Token {
+            choice: ticket.choice,
+            id,
+            logprob,
+        });
+    }
+    ticket.is_wanted.load(Ordering::Relaxed) && !settings.cancel.load(Ordering::Relaxed)
 }
 
 fn take(done: &mut Done, response: Response) {
@@ -165,35 +262,12 @@ fn take(done: &mut Done, response: Response) {
             finish_reason,
         } => {
             done.drawn = Some(Drawn {
-                token_ids,
-                logprobs,
+                token_ids: token_ids.unwrap_or_default(),
+                logprobs: logprobs.unwrap_or_default(),
                 text,
                 finish_reason,
             });
         }
         Response::Choose { .. } => {}
     }
-}
-
-/// The most probable tokens at every position that has a log-probability; its states are those that
-/// the answer was just computed from.
-fn top(
-    backend: &dyn Backend,
-    ticket: &Ticket,
-    done: &Done,
-    settings: &RunSettings<'_>,
-) -> Result<Vec<Vec<(u32, f32)>>, ApiError> {
-    let mut ids = ticket.token_ids.clone();
-    let from = if ticket.score { 1 } else { ids.len() };
-    ids.extend(done.drawn.iter().flat_map(|drawn| &drawn.token_ids));
-    let none = usize::from(ticket.score).min(ids.len());
-    let positions = from..ids.len().max(from);
-    let found = catch_unwind(AssertUnwindSafe(|| {
-        backend.most_probable(&ids, positions, ticket.n_top, settings)
-    }));
-    let top = match found {
-        Ok(top) => top.map_err(|error| ApiError::of_model(&error))?,
-        Err(_) => return Err(ApiError::new(500, "the model failed")),
-    };
-    Ok(std::iter::repeat_n(Vec::new(), none).chain(top).collect())
 }

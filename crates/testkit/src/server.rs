@@ -82,6 +82,14 @@ impl Answer {
         }
     }
 
+    /// A status with a body.
+    pub fn error(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::status(status)
+        }
+    }
+
     /// A status with an empty body.
     pub fn status(status: u16) -> Self {
         Self {

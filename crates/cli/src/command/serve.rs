@@ -1,6 +1,7 @@
 //! `isogloss serve`: a model behind the OpenAI completions contract.
 
 use std::net::{IpAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -23,11 +24,17 @@ const KEY: &str = "ISOGLOSS_API_KEY";
 #[command(after_help = "\
 Examples:
   isogloss serve smollm2-135m
+  isogloss serve ./my-model --adapter law=./lora-law --adapter sw=./lora-swahili
   ISOGLOSS_API_KEY=mine isogloss serve ./my-model --port 8400
   ISOGLOSS_API_KEY=mine isogloss score http://127.0.0.1:8400/v1 --input texts.jsonl")]
 pub(crate) struct Args {
     /// A path, a hub id (`org/name`) or a short name (`smollm2-135m`)
     model: String,
+
+    /// Lay a PEFT adapter beside the model, to be chosen by the request's `model`; may be given
+    /// several times. Low-rank changes of the blocks only (LoRA, rank-stabilized LoRA)
+    #[arg(long, value_name = "NAME=DIR", value_parser = adapter)]
+    adapter: Vec<(String, PathBuf)>,
 
     /// Address to listen on; others than 127.0.0.1 can be reached from outside
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
@@ -69,7 +76,8 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
     let address = listener.local_addr().map_err(|error| {
         CliError::new(format!("the socket has no address: {error}")).hint("give another `--port`")
     })?;
-    let model = model::open_for_lines(&args.model, &args.compute.engine_options())?;
+    let options = args.compute.engine_options();
+    let model = model::open_beside(&args.model, &args.adapter, &options)?;
     let seconds = Duration::from_secs(u64::from(args.timeout));
     let limits = Limits {
         n_waiting: args.queue as usize,
@@ -79,9 +87,13 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         timeout_write: seconds,
         ..Limits::default()
     };
+    let names: Vec<&str> = (model.models().into_iter())
+        .map(|model| model.name.as_str())
+        .collect();
     output::talk(&format!(
-        "{} is served at http://{address}/v1",
-        model.fingerprint().name
+        "{} {} served at http://{address}/v1",
+        names.join(", "),
+        if names.len() == 1 { "is" } else { "are" }
     ));
     if is_random {
         output::talk(&format!(
@@ -101,6 +113,16 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         served.n_answered, served.n_refused, served.n_gone
     ));
     Ok(())
+}
+
+/// `NAME=DIR`.
+fn adapter(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
+            Ok((name.to_owned(), folder.into()))
+        }
+        _ => Err("expected a name, `=` and the adapter's folder".to_owned()),
+    }
 }
 
 /// The token that was given, or a random one that must be told.

@@ -5,6 +5,7 @@
 mod encoders;
 mod errors;
 mod help;
+mod memory;
 mod planted;
 mod primitives;
 mod serve;

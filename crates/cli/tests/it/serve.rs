@@ -5,7 +5,7 @@ use std::process::{Child, ChildStderr, Stdio};
 
 use isogloss_testkit::{Answer, MockServer};
 
-use crate::{isogloss, model, run, run_on_lines};
+use crate::{isogloss, model, run, run_on_lines, tiny};
 
 /// A server with what it said when it started; killed when a test fails.
 struct Server {
@@ -17,8 +17,13 @@ struct Server {
 
 impl Server {
     fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    fn start_with(name: &str, extra: &[&str]) -> Self {
         let mut child = isogloss()
             .args(["serve", name, "--port", "0"])
+            .args(extra)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -32,7 +37,7 @@ impl Server {
             let (_, rest) = talk.split_once(mark).unwrap();
             rest.lines().next().unwrap().to_owned()
         };
-        let (url, token) = (after(" is served at "), after("token: "));
+        let (url, token) = (after(" served at "), after("token: "));
         Self {
             child,
             stderr,
@@ -102,6 +107,58 @@ fn score_over_http_writes_what_score_writes() {
         rest.contains("requests answered") && !rest.contains(&server.token),
         "{rest}"
     );
+}
+
+/// One base, two adapters, chosen by the name in the address; each as if it were merged.
+#[test]
+fn adapters_are_chosen_by_the_models_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    tiny::write(&at("base"), &tiny::config(), tiny::tensors(), 8);
+    tiny::write_adapter(&at("tuned"), 8);
+    let (base, tuned) = (
+        at("base").display().to_string(),
+        at("tuned").display().to_string(),
+    );
+    let server = Server::start_with(&base, &["--adapter", &format!("mine={tuned}")]);
+    let line = "{\"id\": 1, \"text\": \"abcdefgh\"}\n";
+    let score = |name: &str| {
+        let mut child = isogloss()
+            .args(["score", name])
+            .env("ISOGLOSS_API_KEY", &server.token)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), line.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all: Vec<f64> = (answer["logprobs"].as_array().unwrap().iter())
+            .filter_map(serde_json::Value::as_f64)
+            .collect();
+        all
+    };
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+    let mine = score(&format!("{}#mine", server.url));
+    let merged = score(&format!("{base}+{tuned}"));
+    let name = at("base");
+    let name = name.file_name().unwrap().to_str().unwrap().to_owned();
+    let plain = score(&format!("{}#{name}", server.url));
+    assert_eq!(mine.len(), 7);
+    assert!(near(&mine, &merged), "{mine:?} {merged:?}");
+    assert_eq!(plain, score(&base));
+    assert!(!near(&mine, &plain));
+    // Refused before anything is served.
+    tiny::write_adapter(&at("other"), 9);
+    let other = format!("mine={}", at("other").display());
+    for (adapter, part) in [
+        (other.as_str(), "does not fit"),
+        ("mine", "expected a name"),
+    ] {
+        let output = run(&["serve", &base, "--port", "0", "--adapter", adapter]);
+        let talk = String::from_utf8(output.stderr).unwrap();
+        assert!(talk.starts_with("error: ") && talk.contains(part), "{talk}");
+    }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) struct Http {
 enum Trouble {
     /// It may work a little later; the server may have said when.
     Passing {
+        /// Where it answered at all.
+        status: Option<u16>,
         why: String,
         after: Option<Duration>,
     },
@@ -81,6 +83,12 @@ impl Http {
         self.with_retries(&AtomicBool::new(false), || self.once(&url, None))
     }
 
+    /// `GET` beside `/v1`.
+    pub(super) fn get_beside(&self, path: &str) -> Result<Value, ServerError> {
+        let url = format!("{}{path}", self.address.root());
+        self.with_retries(&AtomicBool::new(false), || self.once(&url, None))
+    }
+
     /// `POST` under `/v1`.
     pub(super) fn post(
         &self,
@@ -91,6 +99,26 @@ impl Http {
         let url = format!("{}{path}", self.address.base);
         let body = body.to_string();
         self.with_retries(cancel, || self.once(&url, Some(&body)))
+    }
+
+    /// `POST` under `/v1`, where a server may refuse with status 500 (llama.cpp does): said at once.
+    pub(super) fn try_post(&self, path: &str, body: &Value) -> Result<Value, ServerError> {
+        let url = format!("{}{path}", self.address.base);
+        let body = body.to_string();
+        self.with_retries(&AtomicBool::new(false), || {
+            match self.once(&url, Some(&body)) {
+                Err(Trouble::Passing {
+                    status: Some(status @ 500),
+                    why,
+                    after: None,
+                }) => Err(Trouble::Final(ServerError::Refused {
+                    url: self.url(),
+                    status,
+                    why,
+                })),
+                other => other,
+            }
+        })
     }
 
     /// `POST` beside `/v1`.
@@ -113,7 +141,7 @@ impl Http {
             let (why, after) = match attempt() {
                 Ok(value) => return Ok(value),
                 Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Passing { why, after }) => (why, after),
+                Err(Trouble::Passing { why, after, .. }) => (why, after),
             };
             let settings = &self.settings;
             let wait = after.unwrap_or(settings.retry_wait * 2_u32.pow(n_retries.min(6)));
@@ -168,6 +196,7 @@ impl Http {
             .take(N_ANSWER_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| Trouble::Passing {
+                status: None,
                 why: io_words(&error),
                 after: None,
             })?;
@@ -180,6 +209,7 @@ impl Http {
             200 => serde_json::from_slice(&bytes)
                 .map_err(|error| Trouble::Final(self.answer(format!("it is not JSON: {error}")))),
             408 | 425 | 429 | 500 | 502..=599 => Err(Trouble::Passing {
+                status: Some(status),
                 why: format!("status {status} ({})", words(status, &bytes)),
                 after,
             }),
@@ -214,7 +244,11 @@ impl Http {
                 why,
                 n_retries: 0,
             }),
-            _ => Trouble::Passing { why, after: None },
+            _ => Trouble::Passing {
+                status: None,
+                why,
+                after: None,
+            },
         }
     }
 }

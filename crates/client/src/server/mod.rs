@@ -61,6 +61,7 @@ pub struct ServerModel {
     ids: Ids,
     chat: Chat,
     scoring: Result<Scoring, String>,
+    n_top: usize,
 }
 
 impl std::fmt::Debug for Http {
@@ -131,7 +132,7 @@ impl ServerModel {
         let probed = probe::probe(&http, &model.id, &ids)?;
         let fingerprint = match &model.fingerprint {
             Some(fingerprint) => fingerprint.clone(),
-            None => unknown(&http, model, &probed.ids),
+            None => unknown(&http, model, &probed.ids, props(&http)),
         };
         Ok(Self {
             fingerprint,
@@ -139,6 +140,7 @@ impl ServerModel {
             http,
             ids,
             scoring: probed.scoring,
+            n_top: probed.n_top,
         })
     }
 
@@ -178,8 +180,28 @@ impl ServerModel {
     }
 }
 
+/// `/props` of llama.cpp, as far as we read it.
+#[derive(Deserialize)]
+struct Props {
+    default_generation_settings: Slot,
+}
+
+#[derive(Deserialize)]
+struct Slot {
+    n_ctx: usize,
+}
+
+fn props(http: &Http) -> Option<Props> {
+    serde_json::from_value(http.get_beside("/props").ok()?).ok()
+}
+
 /// What is known of a model whose server does not tell its content.
-fn unknown(http: &Http, model: &Model, probe_ids: &[Vec<u32>]) -> Fingerprint {
+fn unknown(
+    http: &Http,
+    model: &Model,
+    probe_ids: &[Vec<u32>],
+    props: Option<Props>,
+) -> Fingerprint {
     let mark = serde_json::json!(["server", http.url(), model.id, probe_ids]).to_string();
     let hash = Sha256::digest(mark.as_bytes());
     let meta = model.meta.as_ref();
@@ -194,6 +216,8 @@ fn unknown(http: &Http, model: &Model, probe_ids: &[Vec<u32>]) -> Fingerprint {
         n_parameters: meta.and_then(|meta| meta.parameters),
         context_length: model
             .max_model_len
+            // Of one slot: what a request may fill.
+            .or(props.map(|props| props.default_generation_settings.n_ctx))
             .or(meta.and_then(|meta| meta.context.or(meta.trained_context)))
             .unwrap_or(UNKNOWN_LENGTH),
         license: None,
@@ -277,6 +301,7 @@ impl Backend for ServerModel {
         let shared = Arc::new(Shared {
             http: self.http.clone(),
             model: self.fingerprint.name.clone(),
+            n_top: self.n_top,
             n_extra: self.scoring.as_ref().map_or(0, |scoring| scoring.n_extra),
             context_length: self.fingerprint.context_length,
             next: AtomicUsize::new(0),

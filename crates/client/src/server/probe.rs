@@ -3,9 +3,8 @@
 //! Servers that do not know `echo` answer as if nothing had been asked, with zeros, or with the
 //! log-probabilities of something else; every choice by likelihood is then at chance, silently.
 
-use std::sync::atomic::AtomicBool;
-
 use isogloss_model::encode::TextToIds;
+use isogloss_record::Sampling;
 
 use super::error::ServerError;
 use super::http::Http;
@@ -37,6 +36,8 @@ pub(super) struct Scoring {
 pub(super) struct Probed {
     pub(super) scoring: Result<Scoring, String>,
     pub(super) ids: Vec<Vec<u32>>,
+    /// Most probable tokens to ask for beside new ones, so that their log-probabilities come.
+    pub(super) n_top: usize,
 }
 
 /// Asks two contexts with one continuation.
@@ -59,7 +60,27 @@ pub(super) fn probe(http: &Http, model: &str, tokenizer: &Ids) -> Result<Probed,
     let scoring = score(http, model, &ids)?.and_then(|(scored, n_extra)| {
         check(&scored, continuation.len()).map(|()| Scoring { n_extra })
     });
-    Ok(Probed { scoring, ids })
+    let n_top = n_top(http, model, &ids[0]);
+    Ok(Probed {
+        scoring,
+        ids,
+        n_top,
+    })
+}
+
+/// llama.cpp takes `"logprobs": 0` for "none": 1 where 0 brings nothing. A server that does not draw
+/// says so when it is asked to.
+fn n_top(http: &Http, model: &str, ids: &[u32]) -> usize {
+    let sampling = Sampling {
+        max_tokens: 1,
+        temperature: 0.0,
+        seed: 0,
+        stop: Vec::new(),
+    };
+    let body = wire::generate_body(model, ids, &sampling, 1, 0);
+    let answer = http.try_post("/completions", &body);
+    let drawn = answer.ok().and_then(|answer| wire::drawn(answer).ok());
+    usize::from(drawn.is_some_and(|drawn| drawn.logprobs.is_none()))
 }
 
 type Found = Result<(Vec<Scored>, usize), String>;
@@ -70,14 +91,14 @@ fn score(http: &Http, model: &str, ids: &[Vec<u32>]) -> Result<Found, ServerErro
     let mut why = String::new();
     for n_extra in [0, 1] {
         let body = wire::score_body(model, &sequences, n_extra, 5);
-        match http.post("/completions", &body, &AtomicBool::new(false)) {
+        match http.try_post("/completions", &body) {
             Ok(answer) => match wire::scored(answer, &lengths, n_extra) {
                 Ok(scored) => return Ok(Ok((scored, n_extra))),
                 Err(found) => why = found,
             },
             // It may want one new token at least, or does not know the request at all.
             Err(ServerError::Refused {
-                status: 400 | 404 | 405 | 422 | 501,
+                status: 400 | 404 | 405 | 422 | 500 | 501,
                 why: found,
                 ..
             }) => why = format!("it refuses `echo` with `logprobs`: {found}"),

@@ -23,7 +23,8 @@ pub(super) struct Drawn {
     pub(super) text: String,
     /// Where the server tells them.
     pub(super) token_ids: Option<Vec<u32>>,
-    pub(super) logprobs: Vec<f32>,
+    /// One per id, where the server tells them.
+    pub(super) logprobs: Option<Vec<f32>>,
     pub(super) finish_reason: FinishReason,
 }
 
@@ -47,6 +48,7 @@ pub(super) fn generate_body(
     prompt: &[u32],
     sampling: &Sampling,
     max_tokens: usize,
+    n_top: usize,
 ) -> Value {
     let mut body = json!({
         "model": model,
@@ -54,9 +56,15 @@ pub(super) fn generate_body(
         "max_tokens": max_tokens,
         "temperature": sampling.temperature,
         "seed": sampling.seed,
-        "logprobs": 0,
+        "logprobs": n_top,
         "return_token_ids": true,
     });
+    if sampling.temperature > 0.0 {
+        // The model's own distribution: some servers cut its tail unless they are told not to.
+        body["top_p"] = json!(1.0);
+        body["top_k"] = json!(-1);
+        body["min_p"] = json!(0.0);
+    }
     if !sampling.stop.is_empty() {
         body["stop"] = json!(sampling.stop);
     }
@@ -76,6 +84,18 @@ struct Choice {
     logprobs: Option<Value>,
     finish_reason: Option<String>,
     token_ids: Option<Vec<u32>>,
+}
+
+/// `logprobs` of a continuation in the shape of chats, as llama.cpp gives them.
+#[derive(Deserialize)]
+struct Content {
+    content: Vec<Token>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    id: Option<u32>,
+    logprob: f64,
 }
 
 #[derive(Deserialize)]
@@ -165,9 +185,26 @@ pub(super) fn scored(
 /// What is wrong with the answer.
 pub(super) fn drawn(answer: Value) -> Result<Drawn, String> {
     let choice = choices(answer, 1)?.swap_remove(0);
-    let logprobs = choice.logprobs.filter(|value| !value.is_null());
-    let logprobs = logprobs.and_then(|value| serde_json::from_value::<Logprobs>(value).ok());
-    let logprobs = logprobs.map_or(Vec::new(), |found| found.token_logprobs);
+    let (mut token_ids, mut logprobs) = (choice.token_ids, None);
+    if let Some(value) = choice.logprobs.filter(|value| !value.is_null()) {
+        if let Ok(found) = serde_json::from_value::<Logprobs>(value.clone()) {
+            logprobs = found
+                .token_logprobs
+                .into_iter()
+                .collect::<Option<Vec<f64>>>();
+        } else if let Ok(found) = serde_json::from_value::<Content>(value) {
+            let ids = found.content.iter().map(|token| token.id);
+            token_ids = token_ids.or_else(|| ids.collect());
+            logprobs = Some(found.content.iter().map(|token| token.logprob).collect());
+        }
+    }
+    let logprobs = logprobs.map(|all| all.into_iter().map(|x| x as f32).collect::<Vec<f32>>());
+    if let (Some(ids), Some(logprobs)) = (&token_ids, &logprobs)
+        && ids.len() != logprobs.len()
+    {
+        let (n, m) = (ids.len(), logprobs.len());
+        return Err(format!("it gives {m} log-probabilities for {n} new tokens"));
+    }
     let finish_reason = match choice.finish_reason.as_deref() {
         Some("stop") => FinishReason::Stop,
         Some("length") => FinishReason::Length,
@@ -175,8 +212,8 @@ pub(super) fn drawn(answer: Value) -> Result<Drawn, String> {
     };
     Ok(Drawn {
         text: choice.text,
-        token_ids: choice.token_ids,
-        logprobs: logprobs.iter().flatten().map(|x| *x as f32).collect(),
+        token_ids,
+        logprobs,
         finish_reason,
     })
 }
@@ -209,6 +246,51 @@ mod tests {
                 listed: vec![0.0, (-0.5_f64).exp(), sum],
             }]
         );
+    }
+
+    #[test]
+    fn continuations_are_read_in_both_shapes_and_what_is_not_told_is_absent() {
+        let read = |logprobs: &Value| {
+            let drawn = drawn(answer(logprobs)).unwrap();
+            (drawn.token_ids, drawn.logprobs)
+        };
+        assert_eq!(read(&json!(null)), (None, None));
+        assert_eq!(
+            read(&json!({"token_logprobs": [-0.5, -2.0]})),
+            (None, Some(vec![-0.5, -2.0]))
+        );
+        let content = json!({"content": [{"id": 7, "logprob": -0.5}, {"id": 9, "logprob": -2.0}]});
+        assert_eq!(read(&content), (Some(vec![7, 9]), Some(vec![-0.5, -2.0])));
+        let no_ids = json!({"content": [{"token": "a", "logprob": -0.5}]});
+        assert_eq!(read(&no_ids), (None, Some(vec![-0.5])));
+        let mut uneven = answer(&json!({"token_logprobs": [-0.5, -2.0]}));
+        uneven["choices"][0]["token_ids"] = json!([1, 2, 3]);
+        assert!(
+            drawn(uneven)
+                .unwrap_err()
+                .contains("2 log-probabilities for 3")
+        );
+    }
+
+    #[test]
+    fn draws_are_from_the_whole_distribution() {
+        let sampling = |temperature| Sampling {
+            max_tokens: 3,
+            temperature,
+            seed: 4,
+            stop: Vec::new(),
+        };
+        let body = generate_body("m", &[1], &sampling(0.7), 3, 1);
+        assert_eq!(
+            (
+                &body["top_p"],
+                &body["top_k"],
+                &body["min_p"],
+                &body["seed"]
+            ),
+            (&json!(1.0), &json!(-1), &json!(0.0), &json!(4))
+        );
+        assert!(generate_body("m", &[1], &sampling(0.0), 3, 1)["top_k"].is_null());
     }
 
     #[test]

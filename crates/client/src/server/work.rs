@@ -95,7 +95,7 @@ impl Part {
                 let Response::Generate { token_ids, .. } = response else {
                     return *n_prompt as u64;
                 };
-                n_prompt + token_ids.len()
+                n_prompt + token_ids.as_ref().map_or(0, Vec::len)
             }
         }) as u64
     }
@@ -106,6 +106,8 @@ pub(super) struct Shared {
     pub(super) http: Arc<Http>,
     pub(super) model: String,
     pub(super) n_extra: usize,
+    /// Most probable tokens to ask for beside new ones, so that their log-probabilities come.
+    pub(super) n_top: usize,
     pub(super) context_length: usize,
     pub(super) next: AtomicUsize,
     pub(super) stop: AtomicBool,
@@ -162,11 +164,11 @@ impl Shared {
         };
         let room = self.context_length.saturating_sub(token_ids.len());
         let max_tokens = sampling.max_tokens.min(room);
-        let body = wire::generate_body(&self.model, token_ids, sampling, max_tokens);
+        let body = wire::generate_body(&self.model, token_ids, sampling, max_tokens, self.n_top);
         let answer = self.http.post("/completions", &body, &self.stop)?;
         let drawn = wire::drawn(answer).map_err(|why| self.http.answer(why))?;
         let response = Response::Generate {
-            token_ids: drawn.token_ids.unwrap_or_default(),
+            token_ids: drawn.token_ids,
             text: drawn.text,
             logprobs: drawn.logprobs,
             finish_reason: drawn.finish_reason,

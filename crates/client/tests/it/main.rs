@@ -7,3 +7,4 @@ mod hub;
 mod hub_faults;
 mod mock;
 mod server;
+mod shapes;

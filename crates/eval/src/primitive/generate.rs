@@ -1,7 +1,8 @@
 //! `generate`: continuations of prompts and answers to dialogues.
 //!
 //! Input: `{"id","prompt"}` or `{"id","messages":[{"role","content"}]}`. Output:
-//! `{"id","text","token_ids","logprobs","finish_reason"}`, the new ids only.
+//! `{"id","text","token_ids","logprobs","finish_reason"}`, the new ids only;
+//! null where a server does not tell ids or log-probabilities.
 
 use isogloss_model::{Backend, RunSettings};
 use isogloss_record::{Encoded, Message, Prompt, Request, Response, Sampling, Usage};
@@ -68,7 +69,12 @@ fn answer(line: &Line, _: &Encoded, response: Response) -> Map<String, Value> {
         vec![
             ("text", text.into()),
             ("token_ids", token_ids.into()),
-            ("logprobs", logprobs.into_iter().map(decimal).collect()),
+            (
+                "logprobs",
+                logprobs
+                    .map(|all| all.into_iter().map(decimal).collect::<Vec<Value>>())
+                    .into(),
+            ),
             ("finish_reason", finish_reason),
         ],
     )

@@ -26,7 +26,7 @@ pub(super) struct Module<'a> {
 /// What an adapter's file holds, by what it belongs to.
 pub(super) struct Found<'a> {
     /// Changes, by the module's name in the file.
-    modules: BTreeMap<String, Module<'a>>,
+    pub(super) modules: BTreeMap<String, Module<'a>>,
     /// Whole tensors by name: stored name, entry, whether it lies below another change.
     pub(super) whole: BTreeMap<String, (&'a str, &'a Entry, bool)>,
 }
@@ -82,7 +82,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Gives every stored tensor its module and role.
-    fn sort(&self) -> Result<Found<'a>, AdapterError> {
+    pub(super) fn sort(&self) -> Result<Found<'a>, AdapterError> {
         let adapter = self.adapter;
         let mut found = Found {
             modules: BTreeMap::new(),
@@ -209,7 +209,7 @@ impl<'a> Fit<'a> {
     }
 
     /// A layer that is not in the file would silently stay as it was.
-    fn check_layers(&self, found: &Found<'_>) -> Result<(), AdapterError> {
+    pub(super) fn check_layers(&self, found: &Found<'_>) -> Result<(), AdapterError> {
         let config = &self.adapter.config;
         let Targets::Names(targets) = &config.targets else {
             return Ok(());
@@ -256,7 +256,7 @@ impl<'a> Fit<'a> {
         Some(self.checkpoint.tensor(name).ok()?.shape)
     }
 
-    fn unsupported(&self, what: &str) -> AdapterError {
+    pub(super) fn unsupported(&self, what: &str) -> AdapterError {
         AdapterError::Unsupported {
             path: self.adapter.folder.clone(),
             what: what.to_owned(),

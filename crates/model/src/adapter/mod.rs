@@ -23,6 +23,7 @@
 //! `tuners/lora`, `tuners/trainable_tokens` (0.21).
 
 mod apply;
+mod beside;
 mod change;
 mod config;
 mod error;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::attention::{AttentionShape, attend};
 use super::kv::{Kv, KvShape};
+use super::lowrank::{LowRank, Site};
 use super::weights::{Linear, Norm};
 use super::{Block, Rope, Weights, alibi};
 use crate::checkpoint::{Activation, Config, HeadNorm, NormKind, Positions, Residual};
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) at: usize,
     /// The path from the root to this segment, in [`Batch::pieces`].
     pub(crate) path: Range<usize>,
+    /// Which of [`Decoder::adapters`], from 1; 0: none.
+    pub(crate) adapter: usize,
 }
 
 /// A segment on a path.
@@ -85,6 +88,22 @@ impl Buffers {
             gated: Rows::new(c.d_ff),
         }
     }
+
+    /// Bytes that each row of a pass takes.
+    pub(crate) fn bytes_per_row(&self) -> usize {
+        [
+            &self.x,
+            &self.normed,
+            &self.qkv,
+            &self.mixed,
+            &self.projected,
+            &self.up,
+            &self.gated,
+        ]
+        .map(|rows| rows.stride() * size_of::<f32>())
+        .into_iter()
+        .sum()
+    }
 }
 
 /// Where in a block something can be seen and changed.
@@ -110,6 +129,8 @@ pub(crate) struct Decoder {
     /// ALiBi's slope of each head; empty for other positions.
     pub(crate) slopes: Vec<f32>,
     pub(crate) isa: Isa,
+    /// Adapters that rows may choose.
+    pub(crate) adapters: Vec<LowRank>,
 }
 
 impl Decoder {
@@ -124,6 +145,7 @@ impl Decoder {
             config,
             weights,
             isa,
+            adapters: Vec::new(),
         }
     }
 }
@@ -252,6 +274,7 @@ impl Decoder {
                 layer: layer.checked_sub(1).unwrap_or(c.n_layers),
             })?;
         gemm(isa, &b.normed, &block.qkv.weight, &mut b.qkv);
+        self.adapt(batch, layer, Site::Qkv, &b.normed, &mut b.qkv);
         self.rotate(block, rope, batch, &mut b.qkv);
         let n_q = c.n_heads * c.d_head;
         for run in &batch.runs {
@@ -261,6 +284,7 @@ impl Decoder {
         }
         attend(isa, &shape, layer, batch, kvs, &b.qkv, &mut b.mixed);
         self.project(&block.out, &b.mixed, &mut b.projected);
+        self.adapt(batch, layer, Site::Out, &b.mixed, &mut b.projected);
         visit(Point::AttentionOutput, &mut b.projected);
         match c.residual {
             Residual::Sequential => {
@@ -279,9 +303,11 @@ impl Decoder {
             }
         }
         gemm(isa, &b.normed, &block.up.weight, &mut b.up);
+        self.adapt(batch, layer, Site::Up, &b.normed, &mut b.up);
         self.activate(&block.up.bias, &mut b.up, &mut b.gated);
         visit(Point::MlpActivation, &mut b.gated);
         self.project(&block.down, &b.gated, &mut b.projected);
+        self.adapt(batch, layer, Site::Down, &b.gated, &mut b.projected);
         visit(Point::MlpOutput, &mut b.projected);
         self.add_branch(&block.ff_post_norm, &mut b.projected, &mut b.x);
         visit(Point::BlockOutput, &mut b.x);

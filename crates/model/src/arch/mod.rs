@@ -10,6 +10,7 @@ pub(crate) mod alibi;
 pub(crate) mod attention;
 pub(crate) mod forward;
 pub(crate) mod kv;
+pub(crate) mod lowrank;
 pub(crate) mod memory;
 pub(crate) mod read;
 mod rope;

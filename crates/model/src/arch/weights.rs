@@ -13,11 +13,20 @@ use crate::kernel::{Compute, Packed, WeightRows};
 pub trait TensorSource: Send + Sync {
     /// The tensor of this name (Hugging Face layout), if there is one.
     fn tensor(&self, name: &str) -> Option<Tensor<'_>>;
+
+    /// Bytes of files that are mapped into memory.
+    fn n_mapped_bytes(&self) -> u64 {
+        0
+    }
 }
 
 impl TensorSource for Checkpoint {
     fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         Self::tensor(self, name).ok()
+    }
+
+    fn n_mapped_bytes(&self) -> u64 {
+        Self::n_mapped_bytes(self)
     }
 }
 
@@ -151,6 +160,24 @@ impl Weights {
         })
     }
 
+    /// Bytes that the packed matrices are going to take, before any is packed.
+    pub(crate) fn planned_bytes(
+        config: &Config,
+        source: &dyn TensorSource,
+        compute: Compute,
+    ) -> Result<u64, ModelError> {
+        let read = Reader {
+            source,
+            config,
+            compute,
+        };
+        let mut n_bytes = 0;
+        for (names, n_in) in matrices(config) {
+            n_bytes += read.packed_bytes(&names, n_in)? as u64;
+        }
+        Ok(n_bytes)
+    }
+
     /// Bytes of memory that the packed matrices take.
     pub(crate) fn n_bytes(&self) -> usize {
         let block = |b: &Block| {
@@ -230,6 +257,32 @@ impl WeightRows for Stack<'_> {
             &mut to.minima,
         );
     }
+}
+
+/// Names and rows of the parts of each packed matrix, and its inputs.
+fn matrices(c: &Config) -> Vec<(Vec<(String, usize)>, usize)> {
+    let (n_q, n_kv) = (c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
+    let mut all = Vec::new();
+    for layer in 0..c.n_layers {
+        let part = |rest: &str, n: usize| (format!("model.layers.{layer}.{rest}.weight"), n);
+        let qkv = [("q_proj", n_q), ("k_proj", n_kv), ("v_proj", n_kv)];
+        let qkv = qkv.map(|(name, n)| part(&format!("self_attn.{name}"), n));
+        all.push((qkv.to_vec(), c.d_model));
+        all.push((vec![part("self_attn.o_proj", c.d_model)], n_q));
+        let mut up = vec![part("mlp.up_proj", c.d_ff)];
+        if c.gated {
+            up.insert(0, part("mlp.gate_proj", c.d_ff));
+        }
+        all.push((up, c.d_model));
+        all.push((vec![part("mlp.down_proj", c.d_model)], c.d_ff));
+    }
+    let output = if c.tied_embeddings {
+        EMBEDDING
+    } else {
+        "lm_head.weight"
+    };
+    all.push((vec![(output.to_owned(), c.vocab_size)], c.d_model));
+    all
 }
 
 struct Reader<'a> {
@@ -345,6 +398,18 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Bytes that [`Reader::packed`] takes for the same.
+    fn packed_bytes(&self, parts: &[(String, usize)], n_in: usize) -> Result<usize, ModelError> {
+        let stack = Stack(
+            parts
+                .iter()
+                .map(|(name, n)| self.check(name, &[*n, n_in]))
+                .collect::<Result<_, _>>()?,
+        );
+        let n_out = parts.iter().map(|(_, n)| n).sum();
+        Ok(Packed::bytes_of(n_out, n_in, self.compute, &stack))
+    }
+
     fn block(&self, layer: usize) -> Result<Block, ModelError> {
         let c = self.config;
         let name = |rest: &str| format!("model.layers.{layer}.{rest}");
@@ -394,5 +459,28 @@ impl<'a> Reader<'a> {
             down: self.linear(&[(name("mlp.down_proj"), c.d_model)], c.d_ff, c.ff_bias)?,
             ff_post_norm: norm(c.post_norms, "post_feedforward_layernorm")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+
+    /// A plan of memory must not be another than what is loaded.
+    #[test]
+    fn the_planned_bytes_are_those_that_are_packed() {
+        {
+            let name = "smollm2-135m";
+            let checkpoint =
+                Arc::new(Checkpoint::open(&isogloss_testkit::model_path(name)).unwrap());
+            let config = checkpoint.config.clone();
+            for compute in Compute::ALL {
+                let planned = Weights::planned_bytes(&config, &*checkpoint, compute).unwrap();
+                let weights = Weights::load(&config, checkpoint.clone(), compute).unwrap();
+                assert_eq!(weights.n_bytes() as u64, planned, "{compute:?}");
+                assert!(planned > 50_000_000);
+            }
+        }
     }
 }

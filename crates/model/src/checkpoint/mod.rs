@@ -187,6 +187,13 @@ impl Checkpoint {
         self.tensors.values().map(n_values).sum()
     }
 
+    /// Bytes of the files that are mapped into memory, adapters' too.
+    pub(crate) fn n_mapped_bytes(&self) -> u64 {
+        let own = self.files.iter();
+        let over = self.overlay.iter().flat_map(|overlay| &overlay.files);
+        own.chain(over).map(|file| file.bytes().len() as u64).sum()
+    }
+
     /// What exactly this model is. Reads every byte of its files once (a second per gigabyte or
     /// less, on the threads of the current rayon pool): keep the answer.
     ///

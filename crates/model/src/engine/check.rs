@@ -3,6 +3,8 @@
 use isogloss_record::Encoded;
 
 use super::core::Core;
+use super::memory::megabytes;
+use super::tree::Tree;
 use crate::backend::BackendError;
 
 impl Core {
@@ -88,6 +90,32 @@ impl Core {
                 }
                 fits(token_ids.len() + usize::from(sampling.max_tokens > 0))
             }
+        }?;
+        self.check_memory(job)
+    }
+
+    /// Whether the job fits the memory with nothing beside it.
+    fn check_memory(&self, job: &Encoded) -> Result<(), BackendError> {
+        let n_tokens = match job {
+            Encoded::Score { token_ids, .. } => token_ids.len(),
+            Encoded::Choose { token_ids, labels } => {
+                token_ids.len() + labels.iter().map(Vec::len).max().unwrap_or(0)
+            }
+            Encoded::Generate {
+                token_ids,
+                sampling,
+            } => token_ids.len() + self.growth(token_ids.len(), sampling),
+        };
+        let config = &self.decoder.config;
+        let needed = Tree::bytes_per_token(self.decoder.kv, config.d_model) * n_tokens;
+        if needed <= self.tree_bytes_max {
+            return Ok(());
         }
+        Err(BackendError::TooLarge {
+            model: self.name.clone(),
+            n_tokens,
+            needed: megabytes(needed as u64),
+            room: megabytes(self.tree_bytes_max as u64),
+        })
     }
 }

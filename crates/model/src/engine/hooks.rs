@@ -147,6 +147,7 @@ impl Core {
                 first_position: 0,
                 at: 0,
                 path: i..i + 1,
+                adapter: 0,
             });
             batch.tokens.extend(tokens);
             kvs.push(Kv::new(self.decoder.kv, tokens.len()));

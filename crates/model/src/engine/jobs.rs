@@ -4,10 +4,14 @@ use std::ops::Range;
 
 use isogloss_record::{Encoded, Pooled, Response};
 
+use super::core::Job;
+
 /// One sequence to compute: a score job, one label of a choice, or the beginning of a score job whose
 /// states are pooled.
 pub(super) struct Sequence {
+    /// The job's number.
     pub(super) job: usize,
+    pub(super) adapter: usize,
     /// Which part of the job's answer: labels of a choice in their order, states before scores.
     pub(super) label: usize,
     pub(super) tokens: Vec<u32>,
@@ -37,51 +41,53 @@ pub(super) struct Scored {
     pub(super) pooled: Option<Pooled>,
 }
 
-/// The sequences of all scoring jobs.
-pub(super) fn sequences(jobs: &[Encoded]) -> Vec<Sequence> {
+/// The sequences of a scoring job.
+pub(super) fn sequences(job: &Job<'_>) -> Vec<Sequence> {
     let mut all = Vec::new();
-    for (job, encoded) in jobs.iter().enumerate() {
-        match encoded {
-            Encoded::Score {
-                token_ids,
-                n_context,
-                scored_from,
+    let (adapter, encoded) = (job.adapter, &*job.encoded);
+    let job = job.key;
+    match encoded {
+        Encoded::Score {
+            token_ids,
+            n_context,
+            scored_from,
+            n_pooled,
+        } => {
+            // Greedy agreement needs every token of the continuation.
+            let from = (*scored_from).min(*n_context).max(1);
+            let scored = from..token_ids.len().max(from);
+            let sequence = |label, n_tokens, scored, n_pooled| Sequence {
+                job,
+                adapter,
+                label,
+                tokens: token_ids[..n_tokens].to_vec(),
+                scored,
+                n_context: *n_context,
                 n_pooled,
-            } => {
-                // Greedy agreement needs every token of the continuation.
-                let from = (*scored_from).min(*n_context).max(1);
-                let scored = from..token_ids.len().max(from);
-                let sequence = |label, n_tokens, scored, n_pooled| Sequence {
-                    job,
-                    label,
-                    tokens: token_ids[..n_tokens].to_vec(),
-                    scored,
-                    n_context: *n_context,
-                    n_pooled,
-                };
-                if has_two_parts(*n_pooled, token_ids) {
-                    all.push(sequence(0, *n_pooled, 0..0, *n_pooled));
-                    all.push(sequence(1, token_ids.len(), scored, 0));
-                } else {
-                    all.push(sequence(0, token_ids.len(), scored, *n_pooled));
-                }
+            };
+            if has_two_parts(*n_pooled, token_ids) {
+                all.push(sequence(0, *n_pooled, 0..0, *n_pooled));
+                all.push(sequence(1, token_ids.len(), scored, 0));
+            } else {
+                all.push(sequence(0, token_ids.len(), scored, *n_pooled));
             }
-            Encoded::Choose { token_ids, labels } => {
-                all.extend(labels.iter().enumerate().map(|(label, ids)| {
-                    let tokens = [&token_ids[..], ids].concat();
-                    let scored = token_ids.len()..tokens.len();
-                    Sequence {
-                        job,
-                        label,
-                        tokens,
-                        scored,
-                        n_context: token_ids.len(),
-                        n_pooled: 0,
-                    }
-                }));
-            }
-            Encoded::Generate { .. } => {}
         }
+        Encoded::Choose { token_ids, labels } => {
+            all.extend(labels.iter().enumerate().map(|(label, ids)| {
+                let tokens = [&token_ids[..], ids].concat();
+                let scored = token_ids.len()..tokens.len();
+                Sequence {
+                    job,
+                    adapter,
+                    label,
+                    tokens,
+                    scored,
+                    n_context: token_ids.len(),
+                    n_pooled: 0,
+                }
+            }));
+        }
+        Encoded::Generate { .. } => {}
     }
     all
 }

@@ -30,11 +30,13 @@
 
 mod check;
 mod core;
+mod flow;
 mod generate;
 mod hooks;
 mod jobs;
 #[doc(hidden)]
 pub mod measure;
+mod memory;
 mod network;
 mod output;
 mod pass;
@@ -43,16 +45,18 @@ mod top;
 mod tree;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isogloss_record::{Encoded, Explain, Fingerprint, Request, Response, Usage};
 
+pub use flow::{NetworkFlow, TextOf};
 pub use hooks::{Point, Site, Visit};
+pub use memory::{MemoryError, Needs};
 pub use network::{EngineOptions, LoadError, Network};
 
 use crate::adapter::{Adapter, AdapterError};
-use crate::backend::{Backend, BackendError, Capabilities, RunSettings};
+use crate::backend::{Backend, BackendError, Capabilities, Flow, RunSettings};
 use crate::checkpoint::{Checkpoint, CheckpointError, Config};
 use crate::encode::{Encoder, TextToIds};
 use crate::template::{ChatTemplate, TemplateError};
@@ -67,6 +71,8 @@ pub struct Engine {
     template: Option<ChatTemplate>,
     eos_ids: Vec<u32>,
     network: Network,
+    /// Of the model with each adapter beside it.
+    beside: Vec<Fingerprint>,
 }
 
 /// Why a model could not be opened.
@@ -106,6 +112,10 @@ impl Explain for EngineError {
             Self::Adapter(error) => error.hint(),
             Self::Tokenizer(error) => error.hint(),
             Self::Template { source, .. } => source.hint(),
+            Self::Load {
+                source: LoadError::Memory(error),
+                ..
+            } => error.hint(),
             Self::Load { .. } => {
                 Some("the files may be damaged: fetch them again and compare their hashes".into())
             }
@@ -148,6 +158,16 @@ impl Engine {
         name: &str,
         options: &EngineOptions,
     ) -> Result<Self, EngineError> {
+        Self::with_checkpoint(checkpoint, path, name, options).map(|(engine, _)| engine)
+    }
+
+    /// The model, and its checkpoint as it was loaded.
+    fn with_checkpoint(
+        checkpoint: Checkpoint,
+        path: &Path,
+        name: &str,
+        options: &EngineOptions,
+    ) -> Result<(Self, Arc<Checkpoint>), EngineError> {
         let config = checkpoint.config.clone();
         let tokenizer = Tokenizer::open_if_any(path)?;
         let template = match &tokenizer {
@@ -176,14 +196,50 @@ impl Engine {
         options.compute.name().clone_into(&mut fingerprint.compute);
         let mut eos_ids = config.eos_ids.clone();
         eos_ids.extend(tokenizer.iter().flat_map(Tokenizer::eos_ids));
-        Ok(Self {
+        let engine = Self {
             fingerprint,
             config,
             tokenizer,
             template,
             eos_ids,
             network,
-        })
+            beside: Vec::new(),
+        };
+        Ok((engine, checkpoint))
+    }
+
+    /// A model with PEFT adapters beside it, each under a name of its own: every job of a
+    /// [`Flow`] chooses one or none. Only low-rank changes of the blocks' projections can be
+    /// computed so.
+    ///
+    /// # Errors
+    /// As [`Engine::open_adapted`].
+    pub fn open_beside(
+        path: &Path,
+        name: &str,
+        adapters: &[(String, PathBuf)],
+        options: &EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let mut opened = Vec::new();
+        for (name, folder) in adapters {
+            opened.push((name, Adapter::open(folder)?));
+        }
+        // Held against the model before its weights are packed.
+        for (_, adapter) in &opened {
+            adapter.beside(&checkpoint)?;
+        }
+        let (mut engine, checkpoint) = Self::with_checkpoint(checkpoint, path, name, options)?;
+        for (name, adapter) in opened {
+            engine.network.add_adapter(&adapter, &checkpoint)?;
+            let fingerprint = Fingerprint {
+                name: name.clone(),
+                hash: adapter.hash_beside(&engine.fingerprint.hash),
+                ..engine.fingerprint.clone()
+            };
+            engine.beside.push(fingerprint);
+        }
+        Ok(engine)
     }
 
     /// Shape and settings of the model.
@@ -219,6 +275,12 @@ impl Engine {
 impl Backend for Engine {
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    fn models(&self) -> Vec<&Fingerprint> {
+        std::iter::once(&self.fingerprint)
+            .chain(&self.beside)
+            .collect()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -276,6 +338,12 @@ impl Backend for Engine {
             on_token,
             on_response,
         )
+    }
+
+    fn flow(&self) -> Option<Box<dyn Flow + '_>> {
+        let text_of = |ids: &[u32]| self.decode(ids).unwrap_or_default();
+        let flow = self.network.flow(&self.eos_ids, Box::new(text_of));
+        Some(Box::new(flow))
     }
 
     fn most_probable(

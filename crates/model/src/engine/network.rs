@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use isogloss_record::{Encoded, Response, Usage};
 
 use super::core::{Core, State};
-use super::generate::Stops;
+use super::flow::{NetworkFlow, TextOf};
+use super::generate::{Listener, Stops};
+use super::memory::{self, MemoryError};
+use super::top::Asked;
+use crate::adapter::{Adapter, AdapterError};
 use crate::arch::forward::Decoder;
 use crate::arch::{ModelError, TensorSource, Weights};
 use crate::backend::{BackendError, RunSettings};
-use crate::checkpoint::Config;
+use crate::checkpoint::{Checkpoint, Config};
 use crate::kernel::{Compute, Isa};
 
 /// How an engine uses the machine and computes, and what its hidden states are.
@@ -24,6 +28,9 @@ pub struct EngineOptions {
     /// In what numbers the products with the weights are computed. Unlike everything else here it
     /// changes scores, by its rounding.
     pub compute: Compute,
+    /// Bytes of memory that the engine may take; `None`: as many as are of use. Long texts may be
+    /// refused, nothing else changes.
+    pub memory_max: Option<u64>,
     /// Instruction set; `None`: the best that the processor has.
     pub isa: Option<Isa>,
     /// Whether the last block's pooled states are taken after the final norm.
@@ -36,6 +43,7 @@ impl Default for EngineOptions {
             threads: None,
             cache_bytes: 256 << 20,
             compute: Compute::F32,
+            memory_max: None,
             isa: None,
             pool_after_norm: false,
         }
@@ -44,7 +52,7 @@ impl Default for EngineOptions {
 
 /// A decoder in memory with its threads, buffers and computed prefixes: token ids in, answers out.
 pub struct Network {
-    core: Core,
+    pub(super) core: Core,
     state: Mutex<State>,
 }
 
@@ -64,18 +72,28 @@ impl Network {
             .num_threads(n_threads)
             .thread_name(|i| format!("engine-{i}"))
             .build()?;
+        let plan = memory::plan(
+            config,
+            source.n_mapped_bytes(),
+            Weights::planned_bytes(config, &*source, options.compute)?,
+            pool.current_num_threads(),
+            options.cache_bytes,
+            options.memory_max,
+        )?;
         let weights = pool.install(|| Weights::load(config, source, options.compute))?;
         let isa = options
             .isa
             .filter(|isa| Isa::available().contains(isa))
             .unwrap_or_else(Isa::detect);
         let decoder = Decoder::new(config.clone(), weights, isa);
-        let state = Mutex::new(State::new(&decoder));
+        let state = Mutex::new(State::new(&decoder, 0));
         let core = Core {
             decoder,
             name: name.to_owned(),
             bos,
-            cache_bytes: options.cache_bytes,
+            cache_bytes: plan.cache_bytes,
+            tree_bytes_max: plan.tree_bytes_max,
+            batch_rows: plan.batch_rows,
             pool_after_norm: options.pool_after_norm,
             pool,
         };
@@ -85,6 +103,22 @@ impl Network {
     /// Bytes of memory that the packed weight matrices take.
     pub fn weight_bytes(&self) -> usize {
         self.core.decoder.weights.n_bytes()
+    }
+
+    /// Lays an adapter beside the weights, which are those of `checkpoint`; jobs of a
+    /// [`NetworkFlow`] choose it by its number, which is given back (from 1).
+    ///
+    /// # Errors
+    /// [`AdapterError`] where it does not fit the model, or is more than low-rank changes of the
+    /// blocks' projections.
+    pub fn add_adapter(
+        &mut self,
+        adapter: &Adapter,
+        checkpoint: &Checkpoint,
+    ) -> Result<usize, AdapterError> {
+        let adapters = &mut self.core.decoder.adapters;
+        adapters.push(adapter.beside(checkpoint)?);
+        Ok(adapters.len())
     }
 
     /// Runs `f` on the threads of this network.
@@ -124,14 +158,17 @@ impl Network {
         on_response: &mut dyn FnMut(usize, Response),
     ) -> Result<Usage, BackendError> {
         let stops = Stops { eos, text_of };
-        self.core.run(
-            &mut self.state(),
-            jobs,
-            settings,
-            &stops,
+        let mut listener = Listener {
             on_token,
             on_response,
-        )
+        };
+        self.core
+            .run(&mut self.state(), jobs, 0, settings, &stops, &mut listener)
+    }
+
+    /// A batch that jobs may join while it runs; `eos` and `text_of` as in [`Network::run`].
+    pub fn flow<'a>(&'a self, eos: &'a [u32], text_of: TextOf<'a>) -> NetworkFlow<'a> {
+        NetworkFlow::new(self, eos, text_of)
     }
 
     /// See [`crate::Backend::most_probable`].
@@ -142,8 +179,14 @@ impl Network {
         n: usize,
         settings: &RunSettings<'_>,
     ) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
-        self.core
-            .most_probable(&mut self.state(), token_ids, positions, n, settings)
+        let asked = Asked {
+            token_ids,
+            adapter: 0,
+            positions,
+            n,
+            reserved: 0,
+        };
+        self.core.most_probable(&mut self.state(), &asked, settings)
     }
 
     /// What [`Network::trace`] and its like compute with.
@@ -152,12 +195,13 @@ impl Network {
     }
 
     /// A state that a panic left behind holds half-computed segments and is replaced.
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
             .unwrap_or_else(|poisoned: PoisonError<_>| {
                 let mut state = poisoned.into_inner();
-                *state = State::new(&self.core.decoder);
+                *state = State::new(&self.core.decoder, state.epoch + 1);
+                self.state.clear_poison();
                 state
             })
     }
@@ -169,6 +213,9 @@ pub enum LoadError {
     /// The weights do not fit.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// It does not fit the memory that it may take.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The threads could not be started.
     #[error("cannot start the threads of the engine")]
     Threads(#[from] rayon::ThreadPoolBuildError),

@@ -12,8 +12,8 @@ use crate::arch::forward::{NotFinite, Piece, Point, Run};
 use crate::backend::{BackendError, RunSettings};
 use crate::kernel::Rows;
 
-/// Token rows that go through the network together: enough for the products to be bound by
-/// arithmetic, few enough for the activations to stay near the processor.
+/// Token rows that go through the network together, where memory allows: enough for the products to
+/// be bound by arithmetic, few enough for the activations to stay near the processor.
 pub(super) const BATCH_ROWS: usize = 512;
 
 /// A part of a segment that is to be computed.
@@ -21,6 +21,8 @@ pub(super) struct Todo {
     pub(super) path: Path,
     /// Offsets in the path's last segment.
     pub(super) range: Range<usize>,
+    /// Which adapter; 0: none.
+    pub(super) adapter: usize,
 }
 
 /// Hidden states summed while the rows of a segment pass.
@@ -46,11 +48,11 @@ impl Core {
         for part in todo {
             let mut range = part.range.clone();
             while !range.is_empty() {
-                let room = BATCH_ROWS - state.batch.tokens.len();
+                let room = self.batch_rows - state.batch.tokens.len();
                 let n = room.min(range.len());
-                add_run(state, &part.path, range.start..range.start + n);
+                add_run(state, part, range.start..range.start + n);
                 range.start += n;
-                if state.batch.tokens.len() == BATCH_ROWS {
+                if state.batch.tokens.len() == self.batch_rows {
                     self.forward(state, pools, settings)?;
                 }
             }
@@ -76,6 +78,7 @@ impl Core {
             batch,
             buffers,
             ropes,
+            ..
         } = state;
         let pooled: Vec<(usize, &Run)> = (batch.runs.iter())
             .filter_map(|run| {
@@ -227,7 +230,8 @@ impl Pool {
 }
 
 /// Adds rows of a path's last segment to the batch.
-fn add_run(state: &mut State, path: &Path, range: Range<usize>) {
+fn add_run(state: &mut State, part: &Todo, range: Range<usize>) {
+    let path = &part.path;
     let (id, _) = *path.last().expect("a path has a segment");
     let State { tree, batch, .. } = state;
     let first_piece = batch.pieces.len();
@@ -244,6 +248,7 @@ fn add_run(state: &mut State, path: &Path, range: Range<usize>) {
         first_position: segment.start + range.start,
         at: range.start,
         path: first_piece..batch.pieces.len(),
+        adapter: part.adapter,
     });
     batch.tokens.extend(&segment.tokens[range]);
 }

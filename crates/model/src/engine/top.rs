@@ -9,17 +9,26 @@ use super::tree::{Path, Tree};
 use crate::backend::{BackendError, RunSettings};
 use isogloss_record::Encoded;
 
+/// Where the most probable tokens are asked for, and how many.
+pub(super) struct Asked<'a> {
+    pub(super) token_ids: &'a [u32],
+    pub(super) adapter: usize,
+    pub(super) positions: Range<usize>,
+    pub(super) n: usize,
+    /// Bytes of segments that others are going to need.
+    pub(super) reserved: usize,
+}
+
 impl Core {
     /// `[positions.len()][n]` ids with log-probabilities, the most probable first; fewer where the
     /// vocabulary is smaller. Every log-probability is the one that scoring the token would give.
     pub(super) fn most_probable(
         &self,
         state: &mut State,
-        token_ids: &[u32],
-        positions: Range<usize>,
-        n: usize,
+        asked: &Asked<'_>,
         settings: &RunSettings<'_>,
     ) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
+        let (token_ids, positions, n) = (asked.token_ids, asked.positions.clone(), asked.n);
         if positions.is_empty() || n == 0 {
             return Ok(vec![Vec::new(); positions.len()]);
         }
@@ -38,16 +47,11 @@ impl Core {
             scored_from: 1,
             n_pooled: 0,
         })?;
-        let result = self.top_of(state, before, positions, n, settings);
+        let result = self.top_of(state, before, asked, settings);
         if result.is_err() {
-            // Segments may be half computed.
-            state.tree = Tree::new(self.decoder.kv, self.decoder.config.d_model);
+            state.reset(&self.decoder);
         } else {
-            state.tree.shrink_to(if settings.share_prefixes {
-                self.cache_bytes
-            } else {
-                0
-            });
+            state.tree.shrink_to(self.kept_bytes(settings));
         }
         result
     }
@@ -56,12 +60,13 @@ impl Core {
         &self,
         state: &mut State,
         before: &[u32],
-        positions: Range<usize>,
-        n: usize,
+        asked: &Asked<'_>,
         settings: &RunSettings<'_>,
     ) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
+        let (adapter, positions, n) = (asked.adapter, asked.positions.clone(), asked.n);
+        self.make_room(state, before, adapter, asked.reserved);
         let (mut path, found) = if settings.share_prefixes {
-            state.tree.find(before)
+            state.tree.find(adapter, before)
         } else {
             (Path::new(), 0)
         };
@@ -70,11 +75,12 @@ impl Core {
         if !new.is_empty() {
             let id = state
                 .tree
-                .push(&mut path, new, new.len(), settings.share_prefixes);
+                .push(&mut path, adapter, new, new.len(), settings.share_prefixes);
             alone = (!settings.share_prefixes).then_some(id);
             let todo = Todo {
                 path: path.clone(),
                 range: 0..new.len(),
+                adapter,
             };
             self.step(state, &[todo], settings)?;
         }

@@ -3,7 +3,10 @@
 //! A segment is a run of tokens with its keys, values and final hidden states. A child hangs at
 //! any offset of its parent, so nothing is ever split or copied: a path is a list of (segment,
 //! tokens of it that are used). Segments stay after a call until the memory budget is used up;
-//! the least recently used leaf goes first.
+//! the least recently used leaf goes first. What a generation under way uses is pinned and stays.
+//!
+//! Keys and values depend on the adapter that they were computed with, so sequences of different
+//! adapters share nothing.
 
 use crate::arch::kv::{Kv, KvShape};
 
@@ -34,8 +37,12 @@ pub(crate) struct Segment {
     /// Output layer at each token, where it was asked for.
     pub(crate) heads: Vec<Option<Head>>,
     children: Vec<SegmentId>,
+    /// With which adapter it was computed; 0: none.
+    adapter: usize,
     /// Whether sequences of later calls may find it.
     shared: bool,
+    /// How many generations under way use it.
+    n_users: usize,
     last_used: u64,
     alive: bool,
 }
@@ -50,7 +57,8 @@ pub(crate) struct Tree {
     free: Vec<SegmentId>,
     roots: Vec<SegmentId>,
     clock: u64,
-    n_floats: usize,
+    /// Tokens that all segments have room for.
+    n_tokens: usize,
 }
 
 /// The segments that hold a sequence, and how many tokens of each.
@@ -66,12 +74,12 @@ impl Tree {
             free: Vec::new(),
             roots: Vec::new(),
             clock: 0,
-            n_floats: 0,
+            n_tokens: 0,
         }
     }
 
-    /// The longest known beginning of a sequence, and its length.
-    pub(crate) fn find(&mut self, tokens: &[u32]) -> (Path, usize) {
+    /// The longest beginning of a sequence that is known under an adapter, and its length.
+    pub(crate) fn find(&mut self, adapter: usize, tokens: &[u32]) -> (Path, usize) {
         self.clock += 1;
         let (mut path, mut n) = (Path::new(), 0);
         let mut candidates = &self.roots;
@@ -80,7 +88,10 @@ impl Tree {
             // Siblings at one offset may begin alike (a text computed again): the longest wins.
             let best = candidates
                 .iter()
-                .filter(|id| self.segments[**id].parent.map(|(_, at)| at) == at)
+                .filter(|id| {
+                    let segment = &self.segments[**id];
+                    segment.adapter == adapter && segment.parent.map(|(_, at)| at) == at
+                })
                 .map(|id| (*id, common(&self.segments[*id].tokens, &tokens[n..])))
                 .max_by_key(|(id, common)| (*common, std::cmp::Reverse(*id)));
             let Some((id, used)) = best.filter(|(_, used)| *used > 0) else {
@@ -99,10 +110,12 @@ impl Tree {
         (path, n)
     }
 
-    /// A new segment behind `path` with room for `capacity` tokens, `tokens` of them given.
+    /// A new segment behind `path` (of the same adapter) with room for `capacity` tokens, `tokens` of
+    /// them given.
     pub(crate) fn push(
         &mut self,
         path: &mut Path,
+        adapter: usize,
         tokens: &[u32],
         capacity: usize,
         shared: bool,
@@ -116,12 +129,14 @@ impl Tree {
             hidden: vec![0.0; capacity * self.d_model],
             heads: vec![None; capacity],
             children: Vec::new(),
+            adapter,
             shared,
+            n_users: 0,
             last_used: self.clock,
             alive: true,
         };
         let kv = Kv::new(self.shape, capacity);
-        self.n_floats += capacity * self.floats_per_token();
+        self.n_tokens += capacity;
         let id = if let Some(id) = self.free.pop() {
             self.segments[id] = segment;
             self.kvs[id] = kv;
@@ -150,8 +165,34 @@ impl Tree {
         self.segments[id].tokens.push(token);
     }
 
-    fn floats_per_token(&self) -> usize {
-        self.shape.floats_per_token() + self.d_model
+    /// Keeps the segments of a path until they are given back with [`Tree::unpin`].
+    pub(crate) fn pin(&mut self, path: &Path) {
+        for (id, _) in path {
+            self.segments[*id].n_users += 1;
+        }
+    }
+
+    pub(crate) fn unpin(&mut self, path: &Path) {
+        for (id, _) in path {
+            self.segments[*id].n_users -= 1;
+        }
+    }
+
+    /// Bytes of a token in a segment: keys, values, hidden state, output layer.
+    pub(crate) fn bytes_per_token(shape: KvShape, d_model: usize) -> usize {
+        (shape.floats_per_token() + d_model) * size_of::<f32>()
+            + size_of::<Option<Head>>()
+            + size_of::<u32>()
+    }
+
+    /// Bytes of so many tokens in segments.
+    pub(crate) fn bytes_of(&self, n_tokens: usize) -> usize {
+        n_tokens.saturating_mul(Self::bytes_per_token(self.shape, self.d_model))
+    }
+
+    /// Bytes that are held.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.bytes_of(self.n_tokens)
     }
 
     /// Final residual stream at a token of a segment.
@@ -172,7 +213,7 @@ impl Tree {
         segment.hidden = Vec::new();
         segment.heads = Vec::new();
         let (parent, shared) = (segment.parent, segment.shared);
-        self.n_floats -= self.kvs[id].capacity() * self.floats_per_token();
+        self.n_tokens -= self.kvs[id].capacity();
         self.kvs[id] = Kv::new(self.shape, 0);
         self.free.push(id);
         if shared {
@@ -184,11 +225,14 @@ impl Tree {
         }
     }
 
-    /// Drops least recently used leaves until at most `budget` bytes are held.
+    /// Drops least recently used leaves that nobody uses until at most `budget` bytes are held.
     pub(crate) fn shrink_to(&mut self, budget: usize) {
-        while self.n_floats * size_of::<f32>() > budget {
+        while self.n_bytes() > budget {
             let leaf = (0..self.segments.len())
-                .filter(|id| self.segments[*id].alive && self.segments[*id].children.is_empty())
+                .filter(|id| {
+                    let segment = &self.segments[*id];
+                    segment.alive && segment.n_users == 0 && segment.children.is_empty()
+                })
                 .min_by_key(|id| self.segments[*id].last_used);
             let Some(leaf) = leaf else { break };
             self.drop_segment(leaf);

@@ -42,6 +42,32 @@ pub(crate) struct Packed {
     lines: Vec<Line>,
 }
 
+/// Panels of a matrix and its lines.
+fn layout(
+    n_out: usize,
+    n_in: usize,
+    compute: Compute,
+    rows: &impl WeightRows,
+) -> (Vec<Panel>, usize) {
+    let mut n_lines = 0;
+    let panels: Vec<Panel> = (0..n_out.div_ceil(NR))
+        .map(|p| {
+            let stored = rows.form(p * NR);
+            let same = (p * NR..n_out.min(p * NR + NR)).all(|i| rows.form(i) == stored);
+            let wanted = match compute {
+                Compute::Bf16 => Form::Bf16,
+                Compute::F32 | Compute::Int8 if same => stored,
+                Compute::F32 | Compute::Int8 => Form::F32,
+            };
+            let form = if wanted.fits(n_in) { wanted } else { Form::F32 };
+            let first = n_lines;
+            n_lines += form.panel_bytes(n_in) / size_of::<Line>();
+            Panel { form, first }
+        })
+        .collect();
+    (panels, n_lines)
+}
+
 impl Packed {
     /// Packs `n_out` rows of `n_in` floats; `read_row(i, row)` fills row `i` and is called once for
     /// each, from several threads.
@@ -78,22 +104,7 @@ impl Packed {
         compute: Compute,
         rows: &impl WeightRows,
     ) -> Result<Self, usize> {
-        let mut n_lines = 0;
-        let panels: Vec<Panel> = (0..n_out.div_ceil(NR))
-            .map(|p| {
-                let stored = rows.form(p * NR);
-                let same = (p * NR..n_out.min(p * NR + NR)).all(|i| rows.form(i) == stored);
-                let wanted = match compute {
-                    Compute::Bf16 => Form::Bf16,
-                    Compute::F32 | Compute::Int8 if same => stored,
-                    Compute::F32 | Compute::Int8 => Form::F32,
-                };
-                let form = if wanted.fits(n_in) { wanted } else { Form::F32 };
-                let first = n_lines;
-                n_lines += form.panel_bytes(n_in) / size_of::<Line>();
-                Panel { form, first }
-            })
-            .collect();
+        let (panels, n_lines) = layout(n_out, n_in, compute, rows);
         let mut lines = vec![Line([0; 64]); n_lines];
         let mut pieces = Vec::with_capacity(panels.len());
         let mut rest = lines.as_mut_slice();
@@ -118,6 +129,16 @@ impl Packed {
             panels,
             lines,
         })
+    }
+
+    /// Bytes that [`Packed::of_rows`] would take; no value is read.
+    pub(crate) fn bytes_of(
+        n_out: usize,
+        n_in: usize,
+        compute: Compute,
+        rows: &impl WeightRows,
+    ) -> usize {
+        layout(n_out, n_in, compute, rows).1 * size_of::<Line>()
     }
 
     pub(crate) fn n_out(&self) -> usize {

@@ -55,8 +55,8 @@ pub(super) fn answer(knowledge: &Knowledge, job: &Encoded) -> Response {
             let text = text[..end.unwrap_or(text.len())].to_owned();
             let token_ids: Vec<u32> = ids(&text).collect();
             Response::Generate {
-                logprobs: vec![SURE; token_ids.len()],
-                token_ids,
+                logprobs: Some(vec![SURE; token_ids.len()]),
+                token_ids: Some(token_ids),
                 text,
                 finish_reason: if end.is_some() {
                     FinishReason::Stop

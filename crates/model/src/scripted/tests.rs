@@ -162,7 +162,7 @@ fn it_stays_in_the_language_as_often_as_planted() {
         for text in texts.iter().filter(|text| text.lang.code() == "hin") {
             let Response::Generate {
                 text,
-                token_ids,
+                token_ids: Some(token_ids),
                 finish_reason,
                 ..
             } = ask(&model, &request(&text.text))

@@ -448,9 +448,9 @@ fn answer(
     finish_reason: FinishReason,
 ) -> Response {
     Response::Generate {
-        token_ids,
+        token_ids: Some(token_ids),
         text,
-        logprobs,
+        logprobs: Some(logprobs),
         finish_reason,
     }
 }

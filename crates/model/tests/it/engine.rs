@@ -12,19 +12,19 @@ use isogloss_record::{Encoded, FinishReason, Response, Sampling, Usage};
 use crate::reference;
 use crate::tiny::{FAMILIES, Tiny, ids};
 
-const VOCAB: usize = 1_100;
+pub(crate) const VOCAB: usize = 1_100;
 
 /// How a run is computed; none of it may change a byte.
 #[derive(Clone, Copy)]
-struct Way {
-    threads: usize,
-    batch_size: usize,
-    share_prefixes: bool,
-    isa: Option<Isa>,
-    cache_bytes: usize,
+pub(crate) struct Way {
+    pub(crate) threads: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) share_prefixes: bool,
+    pub(crate) isa: Option<Isa>,
+    pub(crate) cache_bytes: usize,
 }
 
-const STRAIGHT: Way = Way {
+pub(crate) const STRAIGHT: Way = Way {
     threads: 1,
     batch_size: 1,
     share_prefixes: false,
@@ -32,7 +32,7 @@ const STRAIGHT: Way = Way {
     cache_bytes: 1 << 30,
 };
 
-fn load(model: Tiny, way: Way) -> Network {
+pub(crate) fn load(model: Tiny, way: Way) -> Network {
     let options = EngineOptions {
         threads: NonZeroUsize::new(way.threads),
         cache_bytes: way.cache_bytes,
@@ -72,16 +72,21 @@ fn try_run(
 }
 
 /// A text that shows its ids.
-fn text(ids: &[u32]) -> String {
+pub(crate) fn text(ids: &[u32]) -> String {
     ids.iter()
         .fold(String::new(), |text, id| text + &format!("<{id}>"))
 }
 
-fn run(network: &Network, way: Way, jobs: &[Encoded]) -> Vec<Response> {
+pub(crate) fn run(network: &Network, way: Way, jobs: &[Encoded]) -> Vec<Response> {
     try_run(network, way, jobs).unwrap().0
 }
 
-fn score(token_ids: Vec<u32>, n_context: usize, scored_from: usize, n_pooled: usize) -> Encoded {
+pub(crate) fn score(
+    token_ids: Vec<u32>,
+    n_context: usize,
+    scored_from: usize,
+    n_pooled: usize,
+) -> Encoded {
     Encoded::Score {
         token_ids,
         n_context,
@@ -90,7 +95,7 @@ fn score(token_ids: Vec<u32>, n_context: usize, scored_from: usize, n_pooled: us
     }
 }
 
-fn greedy(max_tokens: usize) -> Sampling {
+pub(crate) fn greedy(max_tokens: usize) -> Sampling {
     Sampling {
         max_tokens,
         temperature: 0.0,
@@ -101,7 +106,7 @@ fn greedy(max_tokens: usize) -> Sampling {
 
 /// Related and unrelated sequences: shared contexts, one the beginning of another, duplicates,
 /// single tokens, nothing to score, lengths around blocks of 32.
-fn mixed_jobs() -> Vec<Encoded> {
+pub(crate) fn mixed_jobs() -> Vec<Encoded> {
     let context = ids(1, 45, VOCAB);
     let mut jobs = Vec::new();
     for (seed, n) in [(2, 1), (3, 7), (4, 33), (5, 20)] {
@@ -175,16 +180,14 @@ fn bytes(response: &Response) -> Vec<u32> {
             token_ids,
             logprobs,
             ..
-        } => token_ids
-            .iter()
-            .copied()
-            .chain(logprobs.iter().map(|x| x.to_bits()))
+        } => (token_ids.iter().flatten().copied())
+            .chain(logprobs.iter().flatten().map(|x| x.to_bits()))
             .collect(),
     }
 }
 
 #[track_caller]
-fn assert_same(what: &str, want: &[Response], got: &[Response]) {
+pub(crate) fn assert_same(what: &str, want: &[Response], got: &[Response]) {
     for (i, (want, got)) in want.iter().zip(got).enumerate() {
         assert_eq!(bytes(want), bytes(got), "{what}: job {i}");
         assert_eq!(want, got, "{what}: job {i}");
@@ -259,8 +262,8 @@ fn a_greedy_continuation_is_the_argmax_of_slow_loops() {
         ];
         let answers = run(&network, STRAIGHT, &jobs);
         let Response::Generate {
-            token_ids,
-            logprobs: drawn,
+            token_ids: Some(token_ids),
+            logprobs: Some(drawn),
             finish_reason,
             ..
         } = &answers[0]
@@ -453,6 +456,68 @@ fn a_pooled_context_is_computed_once() {
     );
 }
 
+/// Tokens that must go through the network: distinct beginnings of the sequences, each without its
+/// last token, which only is predicted.
+fn n_needed(jobs: &[Encoded]) -> u64 {
+    let mut beginnings = std::collections::BTreeSet::new();
+    for job in jobs {
+        let sequences: Vec<Vec<u32>> = match job {
+            Encoded::Score { token_ids, .. } => vec![token_ids.clone()],
+            Encoded::Choose { token_ids, labels } => (labels.iter())
+                .map(|label| [&token_ids[..], label].concat())
+                .collect(),
+            Encoded::Generate { .. } => panic!("a continuation is not known before"),
+        };
+        for sequence in sequences {
+            let beginnings_of = (1..sequence.len()).map(|n| sequence[..n].to_vec());
+            beginnings.extend(beginnings_of);
+        }
+    }
+    beginnings.len() as u64
+}
+
+/// A choice costs its context once and of its labels what comes before their last tokens; options in
+/// another order share what they begin with.
+#[test]
+fn choices_and_permuted_options_compute_each_beginning_once() {
+    let network = load(Tiny::new(FAMILIES[0], 3), STRAIGHT);
+    let way = Way {
+        batch_size: 64,
+        share_prefixes: true,
+        ..STRAIGHT
+    };
+    let context = ids(21, 30, VOCAB);
+    let choice = Encoded::Choose {
+        token_ids: context.clone(),
+        labels: vec![vec![5], vec![7, 8, 9], vec![7, 8, 4], vec![5, 6], vec![11]],
+    };
+    let (_, usage) = try_run(&network, way, std::slice::from_ref(&choice)).unwrap();
+    // 30 of the context, 7 and 8 of two labels together, 5 before 6; last tokens are not computed.
+    assert_eq!(usage.n_tokens_computed, 33);
+    assert_eq!(n_needed(&[choice]), 33);
+    // Five sequences of 31, 33, 33, 32 and 31 tokens, of which the last tokens need no states.
+    assert_eq!(usage.n_tokens_requested, 160);
+    assert_eq!(usage.n_tokens_shared, 160 - 5 - 33);
+
+    // Four options of three tokens in all 24 orders, then labels of one token and of two.
+    let network = load(Tiny::new(FAMILIES[0], 3), STRAIGHT);
+    let options: [[u32; 3]; 4] = [[31, 32, 33], [31, 40, 41], [50, 51, 52], [60, 61, 62]];
+    let mut jobs = Vec::new();
+    for order in 0..256_usize {
+        let order = [order % 4, order / 4 % 4, order / 16 % 4, order / 64];
+        if (0..4).all(|i| order.contains(&i)) {
+            let options = order.iter().flat_map(|i| options[*i]);
+            jobs.push(Encoded::Choose {
+                token_ids: context.iter().copied().chain(options).collect(),
+                labels: vec![vec![70], vec![71], vec![72, 73], vec![72, 74]],
+            });
+        }
+    }
+    assert_eq!(jobs.len(), 24);
+    let (_, usage) = try_run(&network, way, &jobs).unwrap();
+    assert_eq!(usage.n_tokens_computed, n_needed(&jobs));
+}
+
 #[test]
 fn a_choice_is_the_score_of_each_label() {
     let network = load(Tiny::new(Family::Qwen3, 9), STRAIGHT);
@@ -505,7 +570,7 @@ fn generation_ends_at_stop_texts_and_end_tokens() {
             })
             .unwrap();
         let Some(Response::Generate {
-            token_ids,
+            token_ids: Some(token_ids),
             text,
             finish_reason,
             ..

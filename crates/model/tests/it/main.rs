@@ -10,6 +10,7 @@ mod encoders;
 mod engine;
 mod families;
 mod files;
+mod flow;
 mod gradients;
 mod heads;
 mod hooks;

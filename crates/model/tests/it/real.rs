@@ -108,7 +108,10 @@ fn check(name: &str) {
             Some(Response::Score {
                 logprobs, pooled, ..
             }),
-            Some(Response::Generate { token_ids, .. }),
+            Some(Response::Generate {
+                token_ids: Some(token_ids),
+                ..
+            }),
         ) = (&answers[0], &answers[1])
         else {
             panic!("{lang}: {answers:?}")

@@ -117,7 +117,8 @@ fn greedy(max_tokens: usize) -> Sampling {
 fn logprobs(answer: &Response) -> Vec<f32> {
     match answer {
         Response::Score { logprobs, .. } => logprobs.iter().flatten().copied().collect(),
-        Response::Choose { logprobs } | Response::Generate { logprobs, .. } => logprobs.clone(),
+        Response::Choose { logprobs } => logprobs.clone(),
+        Response::Generate { logprobs, .. } => logprobs.clone().unwrap(),
     }
 }
 
@@ -161,7 +162,7 @@ fn greedy_decoding_writes_what_transformers_writes() {
             .collect();
         for (pair, answer) in case.pairs.iter().zip(run(&network, &jobs)) {
             let Response::Generate {
-                token_ids,
+                token_ids: Some(token_ids),
                 text,
                 finish_reason,
                 ..
@@ -283,8 +284,8 @@ fn writing_and_scoring_agree() {
         };
         let answers = run(&network, &[generate(source, sampling)]);
         let Response::Generate {
-            token_ids,
-            logprobs: drawn,
+            token_ids: Some(token_ids),
+            logprobs: Some(drawn),
             ..
         } = &answers[0]
         else {
@@ -354,7 +355,9 @@ fn scores_begin_where_they_are_asked_for() {
     assert_eq!(run(&network, &[score(source, &[])]), [empty]);
     // No new tokens: an empty text.
     let nothing = run(&network, &[generate(source, greedy(0))]).remove(0);
-    assert!(matches!(nothing, Response::Generate { token_ids, .. } if token_ids.is_empty()));
+    assert!(
+        matches!(nothing, Response::Generate { token_ids: Some(token_ids), .. } if token_ids.is_empty())
+    );
 }
 
 #[test]

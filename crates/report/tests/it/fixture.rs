@@ -187,6 +187,8 @@ pub(crate) fn run_info(results: &SurveyResults) -> RunInfo {
                 n_tokens_cut: 0,
             })
             .collect(),
+        memory_max_bytes: None,
+        retries: Vec::new(),
         complete: true,
     }
 }

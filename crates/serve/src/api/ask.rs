@@ -6,6 +6,7 @@ use super::body::Prompts;
 use super::model_error;
 use crate::error::ApiError;
 use crate::server::Shared;
+use crate::token::random_seed;
 
 /// Shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,12 @@ pub(super) struct Prompted {
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub(super) kind: Kind,
+    /// Which of the backend's models.
+    pub(super) model: usize,
     pub(super) prompts: Vec<Prompted>,
     pub(super) sampling: Sampling,
+    /// Whether the draws' seed was given.
+    pub(super) has_seed: bool,
     /// The prompt stands in the answer.
     pub(super) echo: bool,
     /// With log-probabilities, and so many of the most probable tokens.
@@ -45,17 +50,31 @@ impl Ask {
 
     /// What continues a prompt of so many tokens, as far as the model's context reaches; `None`
     /// where nothing is to be continued.
-    pub(super) fn generate(&self, shared: &Shared<'_>, prompt: &Prompted) -> Option<Encoded> {
+    pub(super) fn generate(
+        &self,
+        shared: &Shared<'_>,
+        prompt: &Prompted,
+    ) -> Result<Option<Encoded>, ApiError> {
         let context_length = shared.backend.fingerprint().context_length;
         let room = context_length.saturating_sub(prompt.token_ids.len());
         let max_tokens = self.sampling.max_tokens.min(room);
-        (max_tokens > 0).then(|| Encoded::Generate {
+        if max_tokens == 0 {
+            return Ok(None);
+        }
+        // Asked twice without a seed, a prompt is drawn twice.
+        let seed = if self.has_seed || self.sampling.temperature == 0.0 {
+            self.sampling.seed
+        } else {
+            random_seed()?
+        };
+        Ok(Some(Encoded::Generate {
             token_ids: prompt.token_ids.clone(),
             sampling: Sampling {
                 max_tokens,
+                seed,
                 ..self.sampling.clone()
             },
-        })
+        }))
     }
 }
 

@@ -133,15 +133,16 @@ pub(crate) fn stops(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
     }
 }
 
-/// `seed`: any whole number of 64 bits; without one, answers are those of seed 0.
-pub(crate) fn seed(value: Option<&serde_json::Number>) -> Result<u64, ApiError> {
-    match value {
-        None => Ok(0),
-        Some(number) => number
-            .as_u64()
-            .or_else(|| number.as_i64().map(i64::cast_unsigned))
-            .ok_or_else(|| ApiError::field("seed", "`seed` must be a whole number of 64 bits")),
-    }
+/// `seed`: any whole number of 64 bits; without one, `None`.
+pub(crate) fn seed(value: Option<&serde_json::Number>) -> Result<Option<u64>, ApiError> {
+    let Some(number) = value else {
+        return Ok(None);
+    };
+    number
+        .as_u64()
+        .or_else(|| number.as_i64().map(i64::cast_unsigned))
+        .map(Some)
+        .ok_or_else(|| ApiError::field("seed", "`seed` must be a whole number of 64 bits"))
 }
 
 /// `temperature`: 0 takes the most probable token; 1 where there is none, as in the OpenAI API.
@@ -154,6 +155,17 @@ pub(crate) fn temperature(value: Option<f32>) -> Result<f32, ApiError> {
             "temperature",
             format!("`temperature` must be from 0 to 100, not {value}"),
         ))
+    }
+}
+
+/// `top_k` and `min_p` of vLLM and llama.cpp: only what leaves the distribution whole.
+pub(crate) fn whole_distribution(top_k: Option<i64>, min_p: Option<f64>) -> Result<(), ApiError> {
+    match top_k {
+        Some(1..) => Err(ApiError::field(
+            "top_k",
+            "`top_k` can only be 0 or -1 here (all tokens)",
+        )),
+        _ => neutral("min_p", min_p, 0.0),
     }
 }
 
@@ -216,8 +228,8 @@ mod tests {
             assert_eq!(stop(bad).unwrap_err().param, Some("stop"), "{bad}");
         }
         let number = |json: &str| seed(Some(&serde_json::from_str(json).unwrap()));
-        assert_eq!(number("18446744073709551615").unwrap(), u64::MAX);
-        assert_eq!(number("-1").unwrap(), u64::MAX);
+        assert_eq!(number("18446744073709551615").unwrap(), Some(u64::MAX));
+        assert_eq!(number("-1").unwrap(), Some(u64::MAX));
         assert_eq!(number("0.5").unwrap_err().param, Some("seed"));
         assert!(temperature(Some(-0.1)).is_err());
         assert!(temperature(Some(f32::INFINITY)).is_err());

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::ask::{Ask, Kind, Prompted, ids};
-use super::body::{neutral, seed, stops, temperature};
+use super::body::{neutral, seed, stops, temperature, whole_distribution};
 use super::check_model;
 use super::completion::{N_TOP, StreamOptions};
 use crate::error::ApiError;
@@ -33,6 +33,8 @@ pub(super) struct Body {
     return_token_ids: bool,
     n: Option<f64>,
     top_p: Option<f64>,
+    top_k: Option<i64>,
+    min_p: Option<f64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
     #[serde(rename = "user")]
@@ -82,6 +84,7 @@ impl Body {
         }
         neutral("n", self.n, 1.0)?;
         neutral("top_p", self.top_p, 1.0)?;
+        whole_distribution(self.top_k, self.min_p)?;
         neutral("presence_penalty", self.presence_penalty, 0.0)?;
         neutral("frequency_penalty", self.frequency_penalty, 0.0)?;
         if self.max_tokens == Some(0) {
@@ -103,11 +106,18 @@ impl Body {
         }
     }
 
-    fn sampling(&self) -> Result<Sampling, ApiError> {
+    /// How to draw; without a seed each prompt gets one of its own, later.
+    fn sampling(&self) -> Result<(Sampling, bool), ApiError> {
+        let seed = seed(self.seed.as_ref())?;
+        let sampling = self.with_seed(seed.unwrap_or_default())?;
+        Ok((sampling, seed.is_some()))
+    }
+
+    fn with_seed(&self, seed: u64) -> Result<Sampling, ApiError> {
         Ok(Sampling {
             max_tokens: self.max_tokens.unwrap_or(usize::MAX),
             temperature: temperature(self.temperature)?,
-            seed: seed(self.seed.as_ref())?,
+            seed,
             stop: stops(self.stop.as_ref())?,
         })
     }
@@ -135,16 +145,19 @@ pub(super) fn messages(turns: &[Turn]) -> Vec<Message> {
 }
 
 pub(super) fn ask(shared: &Shared<'_>, body: &Body) -> Result<Ask, ApiError> {
-    check_model(shared, body.model.as_deref())?;
+    let model = check_model(shared, body.model.as_deref())?;
     body.check()?;
+    let (sampling, has_seed) = body.sampling()?;
     let prompt = Prompt::Chat(messages(&body.messages));
     Ok(Ask {
         kind: Kind::Chat,
+        model,
         prompts: vec![Prompted {
             text: None,
             token_ids: ids(shared, prompt, 1)?,
         }],
-        sampling: body.sampling()?,
+        sampling,
+        has_seed,
         echo: false,
         n_top: body.logprobs.then(|| body.top_logprobs.unwrap_or(0)),
         stream: body.stream,

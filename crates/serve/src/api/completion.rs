@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::ask::{Ask, Kind, encode};
-use super::body::{Prompts, neutral, seed, stops, temperature};
+use super::body::{Prompts, neutral, seed, stops, temperature, whole_distribution};
 use super::check_model;
 use crate::error::ApiError;
 use crate::server::Shared;
@@ -37,6 +37,8 @@ pub(super) struct Body {
     n: Option<f64>,
     best_of: Option<f64>,
     top_p: Option<f64>,
+    top_k: Option<i64>,
+    min_p: Option<f64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
     suffix: Option<Value>,
@@ -63,6 +65,7 @@ impl Body {
         ] {
             neutral(param, value, 1.0)?;
         }
+        whole_distribution(self.top_k, self.min_p)?;
         neutral("presence_penalty", self.presence_penalty, 0.0)?;
         neutral("frequency_penalty", self.frequency_penalty, 0.0)?;
         for (param, value) in [("suffix", &self.suffix), ("logit_bias", &self.logit_bias)] {
@@ -88,22 +91,30 @@ impl Body {
         self.sampling().map(|_| ())
     }
 
-    fn sampling(&self) -> Result<Sampling, ApiError> {
+    /// How to draw; without a seed each prompt gets one of its own, later.
+    fn sampling(&self) -> Result<(Sampling, bool), ApiError> {
+        let seed = seed(self.seed.as_ref())?;
+        let sampling = self.with_seed(seed.unwrap_or_default())?;
+        Ok((sampling, seed.is_some()))
+    }
+
+    fn with_seed(&self, seed: u64) -> Result<Sampling, ApiError> {
         Ok(Sampling {
             max_tokens: self.max_tokens.unwrap_or(N_TOKENS),
             temperature: temperature(self.temperature)?,
-            seed: seed(self.seed.as_ref())?,
+            seed,
             stop: stops(self.stop.as_ref())?,
         })
     }
 }
 
 pub(super) fn ask(shared: &Shared<'_>, body: Body) -> Result<Ask, ApiError> {
-    check_model(shared, body.model.as_deref())?;
+    let model = check_model(shared, body.model.as_deref())?;
     body.check()?;
-    let sampling = body.sampling()?;
+    let (sampling, has_seed) = body.sampling()?;
     Ok(Ask {
         kind: Kind::Completion,
+        model,
         echo: body.echo,
         n_top: body.logprobs,
         stream: body.stream,
@@ -111,5 +122,6 @@ pub(super) fn ask(shared: &Shared<'_>, body: Body) -> Result<Ask, ApiError> {
         return_token_ids: body.return_token_ids,
         prompts: encode(shared, body.prompt, sampling.max_tokens)?,
         sampling,
+        has_seed,
     })
 }

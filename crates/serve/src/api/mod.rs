@@ -144,33 +144,49 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| ApiError::new(400, format!("the body cannot be read: {error}")))
 }
 
-/// `GET /v1/models`. The fingerprint lets a client of ours tell models apart by content.
+/// `GET /v1/models`. The fingerprints let a client of ours tell models apart by content.
 fn models(shared: &Shared<'_>) -> Value {
-    let fingerprint = shared.backend.fingerprint();
-    json!({
-        "object": "list",
-        "data": [{
-            "id": fingerprint.name,
-            "object": "model",
-            "created": 0,
-            "owned_by": "isogloss",
-            "max_model_len": fingerprint.context_length,
-            "fingerprint": fingerprint,
-            "has_chat_template": shared.backend.capabilities().chat,
-        }],
-    })
+    let has_chat_template = shared.backend.capabilities().chat;
+    let models = shared.backend.models();
+    let base = models[0].name.clone();
+    let all: Vec<Value> = (models.into_iter().enumerate())
+        .map(|(i, fingerprint)| {
+            json!({
+                "id": fingerprint.name,
+                "object": "model",
+                "created": 0,
+                "owned_by": "isogloss",
+                "max_model_len": fingerprint.context_length,
+                "fingerprint": fingerprint,
+                "has_chat_template": has_chat_template,
+                // As in vLLM: what an adapter lies beside.
+                "parent": (i > 0).then_some(&base),
+            })
+        })
+        .collect();
+    json!({"object": "list", "data": all})
 }
 
-/// Refuses a request for another model.
-fn check_model(shared: &Shared<'_>, asked: Option<&str>) -> Result<(), ApiError> {
-    let own = &shared.backend.fingerprint().name;
-    match asked {
-        Some(asked) if !asked.is_empty() && asked != own => Err(ApiError {
+/// Which model is asked for; without a name, the first.
+fn check_model(shared: &Shared<'_>, asked: Option<&str>) -> Result<usize, ApiError> {
+    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+        return Ok(0);
+    };
+    let models = shared.backend.models();
+    let found = models.iter().position(|model| model.name == asked);
+    found.ok_or_else(|| {
+        let names: Vec<String> = (models.iter())
+            .map(|model| format!("`{}`", model.name))
+            .collect();
+        let served = match &names[..] {
+            [only] => format!("{only} is"),
+            several => format!("{} are", several.join(", ")),
+        };
+        ApiError {
             param: Some("model"),
-            ..ApiError::new(404, format!("`{asked}` is not served here, `{own}` is"))
-        }),
-        _ => Ok(()),
-    }
+            ..ApiError::new(404, format!("`{asked}` is not served here, {served}"))
+        }
+    })
 }
 
 /// What a model says about a text that it cannot encode.

@@ -96,7 +96,7 @@ fn enqueue(shared: &Shared<'_>, ask: &Ask) -> Result<(Waiting, Vec<Option<Done>>
     };
     let (mut tickets, mut done) = (Vec::new(), Vec::new());
     for (choice, prompt) in ask.prompts.iter().enumerate() {
-        let (score, generate) = (ask.scores(), ask.generate(shared, prompt));
+        let (score, generate) = (ask.scores(), ask.generate(shared, prompt)?);
         if !score && generate.is_none() {
             done.push(Some(Done::default()));
             continue;
@@ -105,6 +105,7 @@ fn enqueue(shared: &Shared<'_>, ask: &Ask) -> Result<(Waiting, Vec<Option<Done>>
         let n_top = ask.n_top.unwrap_or(0);
         tickets.push(Ticket {
             choice,
+            model: ask.model,
             token_ids: prompt.token_ids.clone(),
             score,
             generate,
@@ -156,7 +157,7 @@ impl Frame<'_> {
             "id": self.id,
             "object": self.object(is_part),
             "created": self.created,
-            "model": self.shared.backend.fingerprint().name,
+            "model": self.shared.backend.models()[self.ask.model].name,
             "choices": choices,
         })
     }

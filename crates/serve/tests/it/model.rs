@@ -321,9 +321,9 @@ impl Model {
         ids.truncate(n);
         logprobs.truncate(n);
         Response::Generate {
-            token_ids: ids,
+            token_ids: Some(ids),
             text,
-            logprobs,
+            logprobs: Some(logprobs),
             finish_reason,
         }
     }

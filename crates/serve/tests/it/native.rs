@@ -256,8 +256,8 @@ fn a_generation_ends_where_its_listener_says_so_and_no_other() {
     assert_eq!(answers[1].as_ref(), Some(&whole[1]));
     for (job, n) in [(0, 3), (1, heard[1].len())] {
         let Response::Generate {
-            token_ids,
-            logprobs,
+            token_ids: Some(token_ids),
+            logprobs: Some(logprobs),
             ..
         } = &whole[job]
         else {
@@ -270,7 +270,8 @@ fn a_generation_ends_where_its_listener_says_so_and_no_other() {
             .collect();
         assert_eq!(heard[job], want[..n]);
         let Some(Response::Generate {
-            token_ids: ended, ..
+            token_ids: Some(ended),
+            ..
         }) = &answers[job]
         else {
             panic!("{:?}", answers[job]);
@@ -322,4 +323,100 @@ fn the_most_probable_are_those_that_scoring_finds() {
     assert!((sum - 1.0).abs() < 1e-4, "{sum}");
     assert!(top(0..1, 1, true).is_err());
     assert!(top(last..last + 2, 1, true).is_err());
+}
+
+/// Without a seed a prompt that is asked twice is drawn twice; with one it is the same.
+#[test]
+fn a_seed_that_is_not_given_is_not_zero() {
+    let (server, _) = serve();
+    let mut client = server.connect();
+    let mut drawn = |seed: Option<u64>| {
+        let mut body = json!({"prompt": "The", "max_tokens": 12, "temperature": 1.0});
+        if let Some(seed) = seed {
+            body["seed"] = seed.into();
+        }
+        let answer = client.post("/v1/completions", &body).json();
+        answer["choices"][0]["text"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(drawn(Some(0)), drawn(Some(0)));
+    let free: std::collections::BTreeSet<String> = (0..4).map(|_| drawn(None)).collect();
+    assert!(free.len() > 1, "{free:?}");
+}
+
+/// Many clients at once on the real engine: every answer is the one of the model alone, and a short
+/// score comes while a long continuation runs.
+#[test]
+fn clients_at_once_get_the_answers_of_the_model_alone() {
+    let (server, _) = serve();
+    let engine = engine();
+    let requests: Vec<Request> = (0..24)
+        .map(|i| {
+            let text = format!("{} {i}", TEXTS[i % TEXTS.len()].0);
+            if i % 3 == 0 {
+                let sampling = Sampling {
+                    max_tokens: 4 + i,
+                    temperature: 0.8,
+                    seed: i as u64,
+                    stop: Vec::new(),
+                };
+                Request::Generate {
+                    prompt: Prompt::Text(text),
+                    sampling,
+                }
+            } else {
+                score(&text, " and more", Span::All)
+            }
+        })
+        .collect();
+    let (_, want) = ask(&*engine, &requests);
+    std::thread::scope(|scope| {
+        for (request, want) in requests.iter().zip(&want) {
+            let (server, engine) = (&server, &engine);
+            scope.spawn(move || {
+                let body = match engine.encode(request).unwrap() {
+                    Encoded::Generate {
+                        token_ids,
+                        sampling,
+                    } => json!({"prompt": token_ids, "max_tokens": sampling.max_tokens,
+                        "temperature": sampling.temperature, "seed": sampling.seed, "logprobs": 0}),
+                    Encoded::Score { token_ids, .. } => {
+                        json!({"prompt": token_ids, "max_tokens": 0, "echo": true, "logprobs": 0})
+                    }
+                    Encoded::Choose { .. } => unreachable!(),
+                };
+                let answer = server.connect().post("/v1/completions", &body).json();
+                let found = &answer["choices"][0]["logprobs"]["token_logprobs"];
+                let found: Vec<Option<f32>> = (found.as_array().unwrap().iter())
+                    .map(|x| x.as_f64().map(|x| x as f32))
+                    .collect();
+                let want: Vec<Option<f32>> = match want {
+                    Response::Score { logprobs, .. } => logprobs.clone(),
+                    Response::Generate { logprobs, .. } => {
+                        logprobs.iter().flatten().map(|x| Some(*x)).collect()
+                    }
+                    Response::Choose { .. } => unreachable!(),
+                };
+                assert_eq!(found, want);
+            });
+        }
+    });
+    // A continuation of many tokens, streamed, and a score beside it.
+    let mut long = server.connect();
+    let body =
+        json!({"prompt": "Once", "max_tokens": 400, "temperature": 1.5, "seed": 1, "stream": true});
+    long.send_post("/v1/completions", &body.to_string())
+        .unwrap();
+    let beside = json!({"prompt": "A short text", "max_tokens": 0, "echo": true, "logprobs": 0});
+    assert_eq!(
+        server.connect().post("/v1/completions", &beside).status,
+        200
+    );
+    long.stream.get_mut().set_nonblocking(true).unwrap();
+    let mut early = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut long.stream, &mut early);
+    let early = String::from_utf8_lossy(&early).into_owned();
+    assert!(
+        !early.contains("[DONE]"),
+        "the score came after the continuation"
+    );
 }

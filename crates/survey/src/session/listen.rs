@@ -91,13 +91,18 @@ fn generate(
             },
         })
         .collect();
+    let backend = runner.backend();
     runner
         .ask(&requests, on_progress)?
         .into_iter()
         .map(|answer| match answer.response {
             Response::Generate {
                 text, token_ids, ..
-            } => Ok((text, token_ids)),
+            } => {
+                // Of a server that tells no ids: those of the text.
+                let ids = token_ids.map_or_else(|| backend.tokenize(&text), Ok)?;
+                Ok((text, ids))
+            }
             _ => Err(BackendError::Invalid(
                 "a generation was answered with something else".to_owned(),
             )

@@ -163,8 +163,8 @@ impl Scripted<'_> {
             Encoded::Generate { token_ids, .. } => {
                 let said = (self.says)(&text(token_ids));
                 Response::Generate {
-                    token_ids: ids(&said),
-                    logprobs: vec![-1.0; said.chars().count()],
+                    token_ids: Some(ids(&said)),
+                    logprobs: Some(vec![-1.0; said.chars().count()]),
                     text: said,
                     finish_reason: FinishReason::Length,
                 }
