@@ -9,9 +9,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use isogloss_eval::jsonl::{self, Line};
-use isogloss_eval::primitive::{generate::generate, score::score};
+use isogloss_eval::primitive::{Input, generate::generate, score::score};
 use isogloss_model::RunSettings;
 use isogloss_model::scripted::ScriptedModel;
+use isogloss_model::truncate::Truncate;
 use isogloss_record::Sampling;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
@@ -36,8 +37,13 @@ fuzz_target!(|bytes: &[u8]| {
         share_prefixes: true,
         cancel: &cancel,
     };
+    let input = Input {
+        lines: &lines,
+        file: "fuzz.jsonl",
+        truncate: Truncate::Refuse,
+    };
     let mut answers = Vec::new();
-    let result = score(&*MODEL, &lines, "fuzz.jsonl", &settings, &mut |answer| {
+    let result = score(&*MODEL, &input, &settings, &mut |answer| {
         answers.push(answer);
         Ok(())
     });
@@ -59,8 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut answers = Vec::new();
     let result = generate(
         &*MODEL,
-        &lines,
-        "fuzz.jsonl",
+        &input,
         &sampling,
         &settings,
         &mut |answer| {

@@ -105,6 +105,13 @@ impl Reply {
 }
 
 impl Client {
+    /// One byte straight from the socket, nothing read ahead.
+    pub(crate) fn byte(&mut self) -> u8 {
+        let mut byte = [0];
+        self.stream.get_mut().read_exact(&mut byte).unwrap();
+        byte[0]
+    }
+
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();

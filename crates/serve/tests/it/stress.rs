@@ -31,6 +31,8 @@ enum Act {
     Generate,
     Stream,
     Malformed,
+    /// Reads its answer byte by byte.
+    ReadSlowly,
     /// Goes away after so many bytes of its request.
     CutSending(usize),
     /// Goes away without reading.
@@ -46,6 +48,7 @@ fn act(seed: u64, i: usize) -> Act {
         14..16 => Act::Stream,
         16 => Act::Malformed,
         17 => Act::CutSending((draw >> 8) as usize % 200),
+        18 => Act::ReadSlowly,
         _ => Act::CutWaiting,
     }
 }
@@ -134,6 +137,30 @@ fn one(client: &mut Client, act: &Act, i: usize) -> Option<bool> {
             let reply = client.post_text("/v1/completions", "{\"prompt\": [1, \"a\"]}");
             assert_eq!(reply.status, 400, "request {i}");
             Some(false)
+        }
+        Act::ReadSlowly => {
+            client
+                .send_post("/v1/completions", &score.to_string())
+                .unwrap();
+            let mut bytes = Vec::new();
+            // The head, then as many bytes as it says.
+            let body_at = loop {
+                bytes.push(client.byte());
+                if bytes.ends_with(b"\r\n\r\n") {
+                    break bytes.len();
+                }
+            };
+            let head = String::from_utf8_lossy(&bytes).to_lowercase();
+            let (_, length) = head.split_once("content-length: ").unwrap();
+            let length: usize = length.lines().next().unwrap().parse().unwrap();
+            while bytes.len() < body_at + length {
+                thread::yield_now();
+                bytes.push(client.byte());
+            }
+            let answer: serde_json::Value = serde_json::from_slice(&bytes[body_at..]).unwrap();
+            let found = &answer["choices"][0]["logprobs"]["token_logprobs"];
+            assert_eq!(found.as_array().unwrap().len(), ids.len(), "request {i}");
+            Some(true)
         }
         Act::CutSending(n) => {
             let body = score.to_string();
