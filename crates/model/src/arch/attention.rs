@@ -6,18 +6,12 @@
 //! every output a chain over positions in order: how the path is cut into segments, or which rows
 //! share a task, changes no bit (masked positions add an exact zero).
 
-use std::cell::RefCell;
-
-use rayon::prelude::*;
-
 use super::forward::{Batch, Piece, Run};
 use super::kv::{Kv, KvShape};
-use crate::kernel::gemm::row_blocks;
+use super::task::{TASK_ROWS, Task, each_task};
+use crate::kernel::product::Small;
 use crate::kernel::vector::{add_slope, scale, soft_cap, softmax_weights};
-use crate::kernel::{Disjoint, Isa, NR, Rows, Tile, tile};
-
-/// Query rows (tokens × heads of a group) that share a pass over the keys.
-const TASK_ROWS: usize = 48;
+use crate::kernel::{Disjoint, Isa, NR, Rows};
 
 /// What attention needs to know of its layer.
 #[derive(Debug, Clone, Copy)]
@@ -62,183 +56,149 @@ pub(crate) fn attend(
     let stride = out.stride();
     let d = shape.kv.d_head;
     let out = Disjoint::new(out.padded_mut());
-    let run_task = |&(run, first, head): &(&Run, usize, usize)| {
+    each_task(&tasks, |&(run, first, head), task| {
         let n = n_tokens.min(run.n_rows - first);
-        TASK.with_borrow_mut(|task| {
-            task.run(
-                isa,
-                shape,
-                layer,
-                &batch.pieces[run.path.clone()],
-                kvs,
-                qkv,
-                run,
-                first,
-                n,
-                head,
-            );
-            for (r, sum) in task.sums.iter().enumerate() {
-                let (token, g) = (r / group, r % group);
-                let at = (run.first_row + first + token) * stride + (head * group + g) * d;
-                // SAFETY: the tasks' (rows, heads) do not overlap.
-                let out = unsafe { out.part(at, d) };
-                scale(
-                    isa,
-                    &task.mixed[r * shape.kv.d_value..][..d],
-                    1.0 / sum,
-                    out,
-                );
-            }
-        });
-    };
-    if rayon::current_num_threads() == 1 || tasks.len() == 1 {
-        tasks.iter().for_each(run_task);
-    } else {
-        tasks.par_iter().for_each(run_task);
-    }
-}
-
-/// Buffers of a thread, reused from task to task.
-#[derive(Default)]
-struct Task {
-    queries: Vec<f32>,
-    scores: Vec<f32>,
-    mixed: Vec<f32>,
-    sums: Vec<f32>,
-}
-
-thread_local! {
-    static TASK: RefCell<Task> = RefCell::default();
-}
-
-impl Task {
-    /// Fills `mixed` (`[row][d_value]`, not yet divided) and `sums`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one inner step, called from one place"
-    )]
-    #[expect(unsafe_code, reason = "calls the raw tile after checking all bounds")]
-    fn run(
-        &mut self,
-        isa: Isa,
-        shape: &AttentionShape<'_>,
-        layer: usize,
-        path: &[Piece],
-        kvs: &[Kv],
-        qkv: &Rows,
-        run: &Run,
-        first: usize,
-        n_tokens: usize,
-        head: usize,
-    ) {
-        let KvShape {
-            n_kv_heads,
-            d_head: d,
-            d_value,
-            ..
-        } = shape.kv;
-        let group = shape.n_heads / n_kv_heads;
-        let n_rows = n_tokens * group;
-        let first_position = run.first_position + first;
-        let end = first_position + n_tokens;
-        let sees_from =
-            |position: usize| shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
-        // Scores lie by position: column `NR + position − base`. The base is a multiple of the
-        // lanes of a sum, so that sums run in the same order wherever a task begins.
-        let base = sees_from(first_position) / 16 * 16;
-        let stride = (end - base).next_multiple_of(NR) + 2 * NR + 16;
-        grow(&mut self.queries, n_rows * d);
-        grow(&mut self.scores, n_rows * stride);
-        grow(&mut self.mixed, n_rows * d_value);
-
-        for r in 0..n_rows {
+        fill(
+            task,
+            isa,
+            shape,
+            layer,
+            &batch.pieces[run.path.clone()],
+            kvs,
+            qkv,
+            run,
+            first,
+            n,
+            head,
+        );
+        for (r, sum) in task.sums.iter().enumerate() {
             let (token, g) = (r / group, r % group);
-            let query = &qkv.row(run.first_row + first + token)[(head * group + g) * d..][..d];
-            for (to, q) in self.queries[r * d..(r + 1) * d].iter_mut().zip(query) {
-                *to = q * shape.scale;
-            }
-        }
-
-        for (i, piece) in path.iter().enumerate() {
-            let n_used = used(piece, i + 1 == path.len(), end);
-            let keys = kvs[piece.kv].head(layer, head);
-            for block in 0..n_used.div_ceil(NR) {
-                let start = piece.start + block * NR;
-                if start + NR.min(n_used - block * NR) <= base {
-                    continue;
-                }
-                let (b, b_stride) = keys.keys(block);
-                let column = NR + start - base;
-                for (row, rows) in row_blocks(n_rows) {
-                    let c = &mut self.scores[row * stride + column..][..(rows - 1) * stride + NR];
-                    let t = Tile {
-                        rows,
-                        k: d,
-                        a: self.queries[row * d..(row + rows) * d].as_ptr(),
-                        a_stride: d,
-                        b: b.as_ptr(),
-                        b_stride,
-                        c: c.as_mut_ptr(),
-                        c_stride: stride,
-                        resume: false,
-                    };
-                    // SAFETY: all three were sliced to the tile's size (`keys` promises 32 floats
-                    // from the start of each of its d rows).
-                    unsafe { tile(isa, &t) }
-                }
-            }
-        }
-
-        self.sums.clear();
-        for r in 0..n_rows {
-            let position = first_position + r / group;
-            let row = &mut self.scores[r * stride + NR..][..end - base];
-            if let Some(cap) = shape.softcap {
-                soft_cap(isa, row, cap);
-            }
-            if let Some(slope) = shape.slopes.get(head * group + r % group) {
-                // The distance to the query, so that scores stay small in long texts.
-                add_slope(isa, row, *slope, base as f32 - position as f32);
-            }
-            self.sums.push(softmax_weights(
+            let at = (run.first_row + first + token) * stride + (head * group + g) * d;
+            // SAFETY: the tasks' (rows, heads) do not overlap.
+            let out = unsafe { out.part(at, d) };
+            scale(
                 isa,
-                row,
-                sees_from(position) - base,
-                position + 1 - base,
-            ));
+                &task.mixed[r * shape.kv.d_value..][..d],
+                1.0 / sum,
+                out,
+            );
         }
+    });
+}
 
-        let mut resume = false;
-        for (i, piece) in path.iter().enumerate() {
-            let n_used = used(piece, i + 1 == path.len(), end);
-            let skip = base.saturating_sub(piece.start);
-            if n_used <= skip {
+/// Fills `mixed` (`[row][d_value]`, not yet divided) and `sums`.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one inner step, called from one place"
+)]
+fn fill(
+    task: &mut Task,
+    isa: Isa,
+    shape: &AttentionShape<'_>,
+    layer: usize,
+    path: &[Piece],
+    kvs: &[Kv],
+    qkv: &Rows,
+    run: &Run,
+    first: usize,
+    n_tokens: usize,
+    head: usize,
+) {
+    let KvShape {
+        n_kv_heads,
+        d_head: d,
+        d_value,
+        ..
+    } = shape.kv;
+    let group = shape.n_heads / n_kv_heads;
+    let n_rows = n_tokens * group;
+    let first_position = run.first_position + first;
+    let end = first_position + n_tokens;
+    let sees_from = |position: usize| shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
+    // Scores lie by position: column `NR + position − base`. The base is a multiple of the
+    // lanes of a sum, so that sums run in the same order wherever a task begins.
+    let base = sees_from(first_position) / 16 * 16;
+    let stride = (end - base).next_multiple_of(NR) + 2 * NR + 16;
+    task.grow(n_rows * d, n_rows * stride, n_rows * d_value);
+
+    for r in 0..n_rows {
+        let (token, g) = (r / group, r % group);
+        let query = &qkv.row(run.first_row + first + token)[(head * group + g) * d..][..d];
+        for (to, q) in task.queries[r * d..(r + 1) * d].iter_mut().zip(query) {
+            *to = q * shape.scale;
+        }
+    }
+
+    for (i, piece) in path.iter().enumerate() {
+        let n_used = used(piece, i + 1 == path.len(), end);
+        let keys = kvs[piece.kv].head(layer, head);
+        for block in 0..n_used.div_ceil(NR) {
+            let start = piece.start + block * NR;
+            if start + NR.min(n_used - block * NR) <= base {
                 continue;
             }
-            let k = n_used - skip;
-            let values = &kvs[piece.kv].head(layer, head).values(skip)[..k * d_value];
-            let column = NR + piece.start + skip - base;
-            for panel in (0..d_value).step_by(NR) {
-                for (row, rows) in row_blocks(n_rows) {
-                    let a = &self.scores[row * stride + column..][..(rows - 1) * stride + k];
-                    let c = &mut self.mixed[row * d_value + panel..][..(rows - 1) * d_value + NR];
-                    let t = Tile {
-                        rows,
-                        k,
-                        a: a.as_ptr(),
-                        a_stride: stride,
-                        b: values[panel..].as_ptr(),
-                        b_stride: d_value,
-                        c: c.as_mut_ptr(),
-                        c_stride: d_value,
-                        resume,
-                    };
-                    // SAFETY: all three were sliced to the tile's size; `values` holds k whole rows.
-                    unsafe { tile(isa, &t) }
-                }
-            }
-            resume = true;
+            let (b, b_stride) = keys.keys(block);
+            let column = NR + start - base;
+            // `keys` promises 32 floats from the start of each of its d rows.
+            let product = Small {
+                n_rows,
+                depth: d,
+                n_columns: NR,
+                a: &task.queries,
+                a_stride: d,
+                b,
+                b_stride,
+                c: &mut task.scores[column..],
+                c_stride: stride,
+                resume: false,
+            };
+            product.run(isa);
         }
+    }
+
+    task.sums.clear();
+    for r in 0..n_rows {
+        let position = first_position + r / group;
+        let row = &mut task.scores[r * stride + NR..][..end - base];
+        if let Some(cap) = shape.softcap {
+            soft_cap(isa, row, cap);
+        }
+        if let Some(slope) = shape.slopes.get(head * group + r % group) {
+            // The distance to the query, so that scores stay small in long texts.
+            add_slope(isa, row, *slope, base as f32 - position as f32);
+        }
+        task.sums.push(softmax_weights(
+            isa,
+            row,
+            sees_from(position) - base,
+            position + 1 - base,
+        ));
+    }
+
+    let mut resume = false;
+    for (i, piece) in path.iter().enumerate() {
+        let n_used = used(piece, i + 1 == path.len(), end);
+        let skip = base.saturating_sub(piece.start);
+        if n_used <= skip {
+            continue;
+        }
+        let k = n_used - skip;
+        let values = &kvs[piece.kv].head(layer, head).values(skip)[..k * d_value];
+        let column = NR + piece.start + skip - base;
+        let product = Small {
+            n_rows,
+            depth: k,
+            n_columns: d_value,
+            a: &task.scores[column..],
+            a_stride: stride,
+            b: values,
+            b_stride: d_value,
+            c: &mut task.mixed,
+            c_stride: d_value,
+            resume,
+        };
+        product.run(isa);
+        resume = true;
     }
 }
 
@@ -248,11 +208,5 @@ fn used(piece: &Piece, is_own: bool, end: usize) -> usize {
         end - piece.start
     } else {
         piece.n_used
-    }
-}
-
-fn grow(buffer: &mut Vec<f32>, n: usize) {
-    if buffer.len() < n {
-        buffer.resize(n, 0.0);
     }
 }

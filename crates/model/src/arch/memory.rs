@@ -7,18 +7,13 @@
 //! later positions are already stored, changes no bit. Sequences of a batch lie one after the other,
 //! so there is no padding that could be seen.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::kv::{Kv, KvShape};
+use super::task::{TASK_ROWS, Task, each_task};
 use crate::kernel::product::Small;
 use crate::kernel::vector::{add, scale, softmax_weights};
 use crate::kernel::{Disjoint, Isa, NR, Rows};
-
-/// Query rows that share a pass over the keys.
-const TASK_ROWS: usize = 48;
 
 /// Query rows of one sequence, and what they look at.
 #[derive(Clone)]
@@ -108,120 +103,99 @@ pub(crate) fn read(
         })
         .flat_map(|(reading, first)| (0..n_heads).map(move |head| (reading, first, head)))
         .collect();
-    let run = |&(reading, first, head): &(&Reading<'_>, usize, usize)| {
+    each_task(&tasks, |&(reading, first, head), task| {
         let rows = first..(first + TASK_ROWS).min(reading.rows.end);
-        TASK.with_borrow_mut(|task| {
-            task.run(isa, shape, layer, reading, rows.clone(), queries, head);
-            for (i, sum) in task.sums.iter().enumerate() {
-                let at = (rows.start + i) * stride + head * d;
-                // SAFETY: the tasks' (rows, heads) do not overlap.
-                let out = unsafe { out.part(at, d) };
-                scale(isa, &task.mixed[i * d_value..][..d], 1.0 / sum, out);
-            }
-        });
+        fill(
+            task,
+            isa,
+            shape,
+            layer,
+            reading,
+            rows.clone(),
+            queries,
+            head,
+        );
+        for (i, sum) in task.sums.iter().enumerate() {
+            let at = (rows.start + i) * stride + head * d;
+            // SAFETY: the tasks' (rows, heads) do not overlap.
+            let out = unsafe { out.part(at, d) };
+            scale(isa, &task.mixed[i * d_value..][..d], 1.0 / sum, out);
+        }
+    });
+}
+
+/// Fills `mixed` (`[row][d_value]`, not yet divided) and `sums`.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one inner step, called from one place"
+)]
+fn fill(
+    task: &mut Task,
+    isa: Isa,
+    shape: &Shape<'_>,
+    layer: usize,
+    reading: &Reading<'_>,
+    rows: Range<usize>,
+    queries: &Rows,
+    head: usize,
+) {
+    let KvShape {
+        d_head: d, d_value, ..
+    } = shape.kv;
+    let keys_and_values = reading.kv.head(layer, head);
+    let seen_by = |row: usize| match reading.sees {
+        Sees::All(n) => n,
+        Sees::Past(first) => first + row - reading.rows.start + 1,
     };
-    if rayon::current_num_threads() == 1 || tasks.len() == 1 {
-        tasks.iter().for_each(run);
-    } else {
-        tasks.par_iter().for_each(run);
+    let n_rows = rows.len();
+    let n_keys = seen_by(rows.end - 1);
+    let stride = n_keys.next_multiple_of(NR) + 16;
+    task.grow(n_rows * d, n_rows * stride, n_rows * d_value);
+    for (to, row) in task.queries.chunks_exact_mut(d).zip(rows.clone()) {
+        for (to, q) in to.iter_mut().zip(&queries.row(row)[head * d..][..d]) {
+            *to = q * shape.scale;
+        }
     }
-}
-
-/// Buffers of a thread, reused from task to task.
-#[derive(Default)]
-struct Task {
-    queries: Vec<f32>,
-    scores: Vec<f32>,
-    mixed: Vec<f32>,
-    sums: Vec<f32>,
-}
-
-thread_local! {
-    static TASK: RefCell<Task> = RefCell::default();
-}
-
-impl Task {
-    /// Fills `mixed` (`[row][d_value]`, not yet divided) and `sums`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one inner step, called from one place"
-    )]
-    fn run(
-        &mut self,
-        isa: Isa,
-        shape: &Shape<'_>,
-        layer: usize,
-        reading: &Reading<'_>,
-        rows: Range<usize>,
-        queries: &Rows,
-        head: usize,
-    ) {
-        let KvShape {
-            d_head: d, d_value, ..
-        } = shape.kv;
-        let keys_and_values = reading.kv.head(layer, head);
-        let seen_by = |row: usize| match reading.sees {
-            Sees::All(n) => n,
-            Sees::Past(first) => first + row - reading.rows.start + 1,
-        };
-        let n_rows = rows.len();
-        let n_keys = seen_by(rows.end - 1);
-        let stride = n_keys.next_multiple_of(NR) + 16;
-        grow(&mut self.queries, n_rows * d);
-        grow(&mut self.scores, n_rows * stride);
-        grow(&mut self.mixed, n_rows * d_value);
-        for (to, row) in self.queries.chunks_exact_mut(d).zip(rows.clone()) {
-            for (to, q) in to.iter_mut().zip(&queries.row(row)[head * d..][..d]) {
-                *to = q * shape.scale;
-            }
-        }
-        for block in 0..n_keys.div_ceil(NR) {
-            let (b, b_stride) = keys_and_values.keys(block);
-            let product = Small {
-                n_rows,
-                depth: d,
-                n_columns: NR,
-                a: &self.queries,
-                a_stride: d,
-                b,
-                b_stride,
-                c: &mut self.scores[block * NR..],
-                c_stride: stride,
-                resume: false,
-            };
-            product.run(isa);
-        }
-        self.sums.clear();
-        for (scores, row) in self.scores.chunks_exact_mut(stride).zip(rows) {
-            let n_seen = seen_by(row);
-            let scores = &mut scores[..n_keys];
-            if let Some(bias) = shape.bias {
-                let position = match reading.sees {
-                    Sees::All(_) => row - reading.rows.start,
-                    Sees::Past(_) => n_seen - 1,
-                };
-                add(isa, &mut scores[..n_seen], bias.of(head, position, n_seen));
-            }
-            self.sums.push(softmax_weights(isa, scores, 0, n_seen));
-        }
+    for block in 0..n_keys.div_ceil(NR) {
+        let (b, b_stride) = keys_and_values.keys(block);
         let product = Small {
             n_rows,
-            depth: n_keys,
-            n_columns: d_value,
-            a: &self.scores,
-            a_stride: stride,
-            b: keys_and_values.values(0),
-            b_stride: d_value,
-            c: &mut self.mixed,
-            c_stride: d_value,
+            depth: d,
+            n_columns: NR,
+            a: &task.queries,
+            a_stride: d,
+            b,
+            b_stride,
+            c: &mut task.scores[block * NR..],
+            c_stride: stride,
             resume: false,
         };
         product.run(isa);
     }
-}
-
-fn grow(buffer: &mut Vec<f32>, n: usize) {
-    if buffer.len() < n {
-        buffer.resize(n, 0.0);
+    task.sums.clear();
+    for (scores, row) in task.scores.chunks_exact_mut(stride).zip(rows) {
+        let n_seen = seen_by(row);
+        let scores = &mut scores[..n_keys];
+        if let Some(bias) = shape.bias {
+            let position = match reading.sees {
+                Sees::All(_) => row - reading.rows.start,
+                Sees::Past(_) => n_seen - 1,
+            };
+            add(isa, &mut scores[..n_seen], bias.of(head, position, n_seen));
+        }
+        task.sums.push(softmax_weights(isa, scores, 0, n_seen));
     }
+    let product = Small {
+        n_rows,
+        depth: n_keys,
+        n_columns: d_value,
+        a: &task.scores,
+        a_stride: stride,
+        b: keys_and_values.values(0),
+        b_stride: d_value,
+        c: &mut task.mixed,
+        c_stride: d_value,
+        resume: false,
+    };
+    product.run(isa);
 }

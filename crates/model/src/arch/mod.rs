@@ -14,6 +14,7 @@ pub(crate) mod lowrank;
 pub(crate) mod memory;
 pub(crate) mod read;
 mod rope;
+mod task;
 mod weights;
 
 pub(crate) use rope::Rope;

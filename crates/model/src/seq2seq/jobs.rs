@@ -133,8 +133,8 @@ impl Work<'_> {
         while fresh.len() < new.len() {
             let rest = &new[fresh.len()..];
             let batch = &rest[..batch_len(rest, rest.len(), |ids| ids.len())];
-            let (model, buffers) = (&self.network.model, &mut *self.buffers);
-            self.network.pool.install(|| {
+            let (model, buffers) = (&self.network.loaded.model, &mut *self.buffers);
+            self.network.loaded.pool.install(|| {
                 let spans = model.encode(batch, buffers);
                 for (ids, rows) in batch.iter().zip(spans) {
                     let kv = Arc::new(model.cross(rows, buffers));
@@ -158,7 +158,7 @@ impl Work<'_> {
         batch: &[Scored<'_>],
         kvs: &[Arc<Kv>],
     ) -> Result<Vec<Score>, BackendError> {
-        let model = &self.network.model;
+        let model = &self.network.loaded.model;
         let start = model.config.start_id;
         let inputs: Vec<Vec<u32>> = (batch.iter())
             .map(|scored| match scored.target.split_last() {
@@ -182,7 +182,7 @@ impl Work<'_> {
         self.usage.n_tokens_requested += n_rows as u64;
         self.usage.n_tokens_computed += n_rows as u64;
         let buffers = &mut *self.buffers;
-        let spans = (self.network.pool).install(|| model.decode(&mut targets, buffers));
+        let spans = (self.network.loaded.pool).install(|| model.decode(&mut targets, buffers));
         let tokens: Vec<u32> = (batch.iter())
             .flat_map(|scored| match scored.target {
                 // The one row of an empty target is not looked at.
@@ -215,8 +215,8 @@ impl Work<'_> {
     ) -> Result<(), BackendError> {
         for first in (0..n_rows).step_by(LOGIT_ROWS) {
             let n = LOGIT_ROWS.min(n_rows - first);
-            let (model, states) = (&self.network.model, &self.buffers.x);
-            let logits = (self.network.pool).install(|| Logits::of(model, states, first, n));
+            let (model, states) = (&self.network.loaded.model, &self.buffers.x);
+            let logits = (self.network.loaded.pool).install(|| Logits::of(model, states, first, n));
             let logits = logits.ok_or_else(|| self.network.not_finite())?;
             (0..n).for_each(|i| f(first + i, i, &logits));
         }
@@ -292,7 +292,7 @@ impl Work<'_> {
         }
         let wanted: Vec<&[u32]> = new.iter().map(|(_, source, _)| *source).collect();
         let kvs = self.encode(&wanted, sources);
-        let model = &self.network.model;
+        let model = &self.network.loaded.model;
         let shape = model.kv_shape(model.config.n_decoder_layers);
         let open =
             |((job, source, sampling), source_kv): (&(usize, &'a [u32], &'a Sampling), _)| {
@@ -312,7 +312,7 @@ impl Work<'_> {
 
     /// The next token of each generation, with its log-probability.
     fn step(&mut self, open: &mut [Open<'_>]) -> Result<Vec<(u32, f32)>, BackendError> {
-        let model = &self.network.model;
+        let model = &self.network.loaded.model;
         for o in open.iter_mut() {
             let n_stored = o.inputs.len() - 1;
             if n_stored == o.own.capacity() {
@@ -330,7 +330,7 @@ impl Work<'_> {
             })
             .collect();
         let buffers = &mut *self.buffers;
-        (self.network.pool).install(|| model.decode(&mut targets, buffers));
+        (self.network.loaded.pool).install(|| model.decode(&mut targets, buffers));
         self.usage.n_tokens_requested += open.len() as u64;
         self.usage.n_tokens_computed += open.len() as u64;
         let mut drawn = Vec::with_capacity(open.len());
@@ -348,7 +348,7 @@ impl Work<'_> {
 
     /// The text and the reason, if the last token ended it.
     fn finished(&self, o: &Open<'_>, stops: &Stops<'_>) -> Option<(String, FinishReason)> {
-        let config = &self.network.model.config;
+        let config = &self.network.loaded.model.config;
         let drawn = &o.inputs[1..];
         let (last, before) = drawn.split_last()?;
         if config.eos_ids.contains(last) || stops.eos.contains(last) {

@@ -34,6 +34,7 @@ mod bias;
 pub(crate) mod config;
 pub(crate) mod forward;
 mod jobs;
+mod loaded;
 mod model;
 mod network;
 mod output;

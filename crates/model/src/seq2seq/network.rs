@@ -1,18 +1,16 @@
 //! An encoder-decoder in memory: token ids in, answers out, no text.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use isogloss_record::{Encoded, Fingerprint, Response, Usage};
 
 use super::config::{self, Seq2SeqConfig};
-use super::forward::{Buffers, Model};
 use super::jobs::{Listener, Stops, Work};
-use super::weights::Weights;
+use super::loaded::Loaded;
 use crate::backend::{BackendError, RunSettings};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::folder::Folder;
-use crate::encoder::network::{check_ids, threads};
+use crate::encoder::network::check_ids;
 use crate::engine::{EngineError, EngineOptions};
 
 /// An encoder-decoder in memory with its threads and buffers.
@@ -20,10 +18,7 @@ use crate::engine::{EngineError, EngineOptions};
 /// An answer depends on its job alone: not on the other jobs of a call, their number, the threads,
 /// or whether equal sources are encoded once.
 pub struct Seq2SeqNetwork {
-    pub(super) model: Model,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) pool: rayon::ThreadPool,
-    buffers: Mutex<Buffers>,
+    pub(super) loaded: Loaded,
 }
 
 impl Seq2SeqNetwork {
@@ -59,33 +54,17 @@ impl Seq2SeqNetwork {
                 what: "to score or to write with an encoder alone".into(),
             }));
         }
-        let (pool, isa) = threads(name, options)?;
-        let folder = Arc::new(folder);
-        let weights =
-            pool.install(|| Weights::load(&config, folder.clone(), name, options.compute))?;
-        let (family, limit) = (config.family.name(), config.context_length);
-        let fingerprint = pool.install(|| folder.fingerprint(name, family, limit, options.compute));
-        let buffers = Mutex::new(Buffers::new(&config));
-        Ok(Self {
-            model: Model {
-                config,
-                weights,
-                isa,
-            },
-            fingerprint,
-            pool,
-            buffers,
-        })
+        Loaded::new(folder, config, name, options).map(|loaded| Self { loaded })
     }
 
     /// Shape and settings of the model.
     pub fn config(&self) -> &Seq2SeqConfig {
-        &self.model.config
+        &self.loaded.model.config
     }
 
     /// What exactly this model is.
     pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
+        &self.loaded.fingerprint
     }
 
     /// Answers jobs in token ids; see [`crate::Backend::run_streaming`] and the module's
@@ -108,7 +87,7 @@ impl Seq2SeqNetwork {
         for job in jobs {
             self.check(job)?;
         }
-        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = self.loaded.buffers();
         let mut work = Work {
             network: self,
             settings,
@@ -186,32 +165,42 @@ impl Seq2SeqNetwork {
     }
 
     fn check_source(&self, ids: &[u32]) -> Result<(), BackendError> {
-        let c = &self.model.config;
+        let c = &self.loaded.model.config;
         if ids.is_empty() {
             return Err(self.cannot("answer without a source: it is an encoder-decoder"));
         }
-        check_ids(&self.fingerprint.name, ids, c.vocab_size, c.context_length)
+        check_ids(
+            &self.loaded.fingerprint.name,
+            ids,
+            c.vocab_size,
+            c.context_length,
+        )
     }
 
     /// A target may be empty: there is nothing to score in it.
     fn check_target(&self, ids: &[u32]) -> Result<(), BackendError> {
-        let c = &self.model.config;
+        let c = &self.loaded.model.config;
         if ids.is_empty() {
             return Ok(());
         }
-        check_ids(&self.fingerprint.name, ids, c.vocab_size, c.context_length)
+        check_ids(
+            &self.loaded.fingerprint.name,
+            ids,
+            c.vocab_size,
+            c.context_length,
+        )
     }
 
     pub(super) fn cannot(&self, what: &str) -> BackendError {
         BackendError::Unsupported {
-            model: self.fingerprint.name.clone(),
+            model: self.loaded.fingerprint.name.clone(),
             what: what.to_owned(),
         }
     }
 
     pub(super) fn not_finite(&self) -> BackendError {
         BackendError::NotFinite {
-            model: self.fingerprint.name.clone(),
+            model: self.loaded.fingerprint.name.clone(),
             place: "the logits".into(),
         }
     }
