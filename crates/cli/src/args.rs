@@ -61,7 +61,7 @@ impl Compute {
         let taken = crate::machine::memory_bytes().unwrap_or(0) + RESERVE_BYTES;
         let share = |max: u64| max.saturating_sub(taken) / n_models.max(1) as u64;
         EngineOptions {
-            compute: compute.unwrap_or_default(),
+            compute: compute.expect("no other name passes the argument parser"),
             threads: NonZeroUsize::new(self.n_threads()),
             memory_max: self.memory_max.map(share),
             ..EngineOptions::default()

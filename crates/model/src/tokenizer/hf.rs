@@ -23,6 +23,8 @@ pub(crate) fn of_json(
 ) -> Result<Parts, TokenizerError> {
     let damaged = |what: &str, expected: &str, found: String| damaged(path, what, expected, &found);
     normalizers(bytes).map_err(|error| damaged("the file", "JSON", error.to_string()))?;
+    templates(bytes)
+        .map_err(|found| damaged("the post-processor", "templates of known tokens", found))?;
     merges::check(bytes)
         .map_err(|found| damaged("the merges", "pieces of the vocabulary", found))?;
     let mut tokenizer = HfTokenizer::from_bytes(bytes)
@@ -100,6 +102,59 @@ fn normalizers(json: &[u8]) -> serde_json::Result<()> {
                 to_see.extend(entries.values());
             }
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The crate ends the process where a template of the post-processor names a token that the file does
+/// not describe, or a second text where there is one. `Err`: what is amiss.
+fn templates(json: &[u8]) -> Result<(), String> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        #[serde(default)]
+        post_processor: Value,
+    }
+    let file = serde_json::from_slice::<File>(json).map_err(|error| error.to_string())?;
+    let mut to_see = vec![&file.post_processor];
+    while let Some(value) = to_see.pop() {
+        match value {
+            Value::Array(list) => to_see.extend(list),
+            Value::Object(entries) => {
+                template(entries)?;
+                to_see.extend(entries.values());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One post-processor, if it is of templates.
+fn template(entries: &serde_json::Map<String, Value>) -> Result<(), String> {
+    let Some(tokens) = entries.get("special_tokens").and_then(Value::as_object) else {
+        return Ok(());
+    };
+    for (name, token) in tokens {
+        let n = |key: &str| token.get(key).and_then(Value::as_array).map(Vec::len);
+        if n("ids") != n("tokens") {
+            return Err(format!(
+                "`{name}`, whose `ids` and `tokens` differ in length"
+            ));
+        }
+    }
+    for kind in ["single", "pair"] {
+        let pieces = entries.get(kind).and_then(Value::as_array);
+        for piece in pieces.into_iter().flatten() {
+            let id = |key: &str| piece.get(key)?.get("id")?.as_str();
+            if let Some(name) = id("SpecialToken").filter(|name| !tokens.contains_key(*name)) {
+                return Err(format!(
+                    "`{name}`, which `special_tokens` does not describe"
+                ));
+            }
+            if kind == "single" && id("Sequence") == Some("B") {
+                return Err("a second text in the template of one".into());
+            }
         }
     }
     Ok(())

@@ -80,7 +80,7 @@ pub enum Keep {
     #[default]
     All,
     /// The block's input: `d_model` floats a token and block; the rest is computed a second time,
-    /// with the same bytes, but for the last projection. Costs about a sixth more time.
+    /// with the same bytes, but for the last projection. Costs about a fifth of the speed.
     BlockInputs,
 }
 
@@ -90,8 +90,9 @@ pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// Both factors rounded to bfloat16, sums in f32: about half the time where the processor has
-    /// such products (AVX-512 BF16), slower elsewhere. Gradients are off by about a hundredth.
+    /// Both factors rounded to bfloat16, sums in f32: about 1.6 times as fast where the processor has
+    /// such products (AVX-512 BF16), slower elsewhere. The gradient's length was .17 % off on a step of
+    /// SmolLM2-135M; within 5 % in whole gradients of tiny models.
     Bf16,
 }
 

@@ -496,6 +496,42 @@ fn a_tokenizer_json_without_a_token_for_unknown_text() {
     assert_eq!(open(dropout).unwrap().tokenize("ab?"), [2]);
 }
 
+/// The crate would not survive a template with a token it does not know, or a second text in the
+/// template of one.
+#[test]
+fn a_tokenizer_json_whose_templates_name_what_is_not_there() {
+    let open = |single: &str, pair: &str, token: &str| {
+        let json = format!(
+            r#"{{"version": "1.0", "added_tokens": [], "model": {{"type": "BPE", "vocab": {{"a": 0, "s": 1}}, "merges": []}},
+                "post_processor": {{"type": "Sequence", "processors": [{{"type": "TemplateProcessing",
+                    "single": [{single}], "pair": [{pair}], "special_tokens": {{"s": {token}}}}}]}}}}"#
+        );
+        Tokenizer::of_json_bytes(json.as_bytes(), json!({}))
+    };
+    let known = r#"{"SpecialToken": {"id": "s", "type_id": 0}}"#;
+    let unknown = r#"{"SpecialToken": {"id": "<s;", "type_id": 0}}"#;
+    let (first, second) = (
+        r#"{"Sequence": {"id": "A", "type_id": 0}}"#,
+        r#"{"Sequence": {"id": "B", "type_id": 0}}"#,
+    );
+    let token = r#"{"id": "s", "ids": [1], "tokens": ["s"]}"#;
+    let torn = r#"{"id": "s", "ids": [1], "tokens": ["s", "s"]}"#;
+    let both = format!("{first}, {second}");
+    let begun = format!("{known}, {first}");
+    let whole = open(&begun, &both, token).unwrap();
+    let (ids, _) = whole.encode_with_specials("a", None).unwrap();
+    assert_eq!(ids, [1, 0]);
+    for (single, pair, token, want) in [
+        (format!("{unknown}, {first}"), both.clone(), token, "`<s;`"),
+        (begun.clone(), format!("{both}, {unknown}"), token, "`<s;`"),
+        (second.to_owned(), both.clone(), token, "second text"),
+        (begun, both, torn, "differ in length"),
+    ] {
+        let error = open(&single, &pair, token).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+}
+
 /// The tiny model with a tokenizer of each kind in turn.
 fn gguf_with_tokenizer(kind: &str) -> Vec<u8> {
     let mut gguf = llama_gguf(Dtype::Q8_0);
