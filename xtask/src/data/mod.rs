@@ -14,6 +14,7 @@
 
 mod languages;
 mod npm;
+mod regions;
 mod scripts;
 mod udhr;
 mod words;
@@ -56,6 +57,7 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
             "packs/languages/families.tsv",
             registry.families.into_bytes(),
         ),
+        ("packs/languages/regions.tsv", registry.regions.into_bytes()),
         (
             "packs/languages/scripts.tsv",
             scripts::table(&packages)?.into_bytes(),

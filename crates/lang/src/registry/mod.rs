@@ -9,7 +9,7 @@ mod select;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-use isogloss_record::survey::{LanguageFacts, Sample, Speakers};
+use isogloss_record::survey::{LanguageFacts, Region, Sample, Speakers};
 use isogloss_record::{Lang, Script};
 
 use crate::script;
@@ -19,6 +19,7 @@ pub use select::SelectError;
 
 const LANGUAGES: &str = include_str!("../../../../packs/languages/registry.tsv");
 const FAMILIES: &str = include_str!("../../../../packs/languages/families.tsv");
+const REGIONS: &str = include_str!("../../../../packs/languages/regions.tsv");
 
 /// What is known about one language.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,9 @@ pub struct Language {
     pub longitude: Option<f64>,
     /// People who speak it as a first or later language; source and year are the registry's.
     pub speakers: Option<u64>,
+    /// Where at least a tenth of them live, continents first. Without a count the region of CLDR's
+    /// likely territory, without a share.
+    pub regions: Vec<Region>,
     /// Default numbering system by CLDR (`latn`, `arab`, `deva`).
     pub digits: Option<String>,
     /// Native numbering system, where it is not the default one.
@@ -80,7 +84,8 @@ pub struct Registry {
 pub fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     REGISTRY.get_or_init(|| {
-        Registry::read(LANGUAGES, FAMILIES).expect("the shipped registry is tested to be readable")
+        Registry::read(LANGUAGES, FAMILIES, REGIONS)
+            .expect("the shipped registry is tested to be readable")
     })
 }
 
@@ -210,19 +215,14 @@ impl Registry {
             }),
             resource_class: Some(language.class.clone()),
             sample,
+            regions: language.regions.clone(),
         })
     }
 
-    /// Reads the two tables; `None` where they are malformed.
-    fn read(languages: &str, families: &str) -> Option<Self> {
-        let families: HashMap<&str, (&str, &str)> = families
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| {
-                let mut fields = line.split('\t');
-                Some((fields.next()?, (fields.next()?, fields.next()?)))
-            })
-            .collect::<Option<_>>()?;
+    /// Reads the three tables; `None` where they are malformed.
+    fn read(languages: &str, families: &str, regions: &str) -> Option<Self> {
+        let families = read_groups(families)?;
+        let regions = read_groups(regions)?;
         let header = |key: &str| {
             languages.lines().find_map(|line| {
                 line.strip_prefix("# ")?
@@ -236,7 +236,7 @@ impl Registry {
             .lines()
             .filter(|line| !line.starts_with('#'))
             .map(|line| {
-                let language = read_language(line, &families)?;
+                let language = read_language(line, &families, &regions)?;
                 Some((language.lang, language))
             })
             .collect::<Option<_>>()?;
@@ -283,8 +283,36 @@ fn script_hani() -> Script {
     "Hani".parse().expect("a script code")
 }
 
-fn read_language(line: &str, families: &HashMap<&str, (&str, &str)>) -> Option<Language> {
-    let fields: [&str; 17] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
+/// Code to name and parent of every group (a family, a region).
+type Groups<'a> = HashMap<&'a str, (&'a str, &'a str)>;
+
+fn read_groups(table: &str) -> Option<Groups<'_>> {
+    table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let mut fields = line.split('\t');
+            Some((fields.next()?, (fields.next()?, fields.next()?)))
+        })
+        .collect()
+}
+
+/// `142:35`: the region of a code, with the share of the speakers where it is known.
+fn read_region(field: &str, regions: &Groups) -> Option<Region> {
+    let (code, share) = match field.split_once(':') {
+        Some((code, percent)) => (code, Some(percent.parse::<f64>().ok()? / 100.0)),
+        None => (field, None),
+    };
+    let (name, continent) = regions.get(code)?;
+    Some(Region {
+        name: (*name).to_owned(),
+        continent: regions.get(continent).map(|(name, _)| (*name).to_owned()),
+        share,
+    })
+}
+
+fn read_language(line: &str, families: &Groups, regions: &Groups) -> Option<Language> {
+    let fields: [&str; 18] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
     let [
         code,
         tag,
@@ -298,6 +326,7 @@ fn read_language(line: &str, families: &HashMap<&str, (&str, &str)>) -> Option<L
         latitude,
         longitude,
         speakers,
+        region_codes,
         digits,
         class,
         udhr,
@@ -339,6 +368,10 @@ fn read_language(line: &str, families: &HashMap<&str, (&str, &str)>) -> Option<L
         latitude: latitude.parse().ok(),
         longitude: longitude.parse().ok(),
         speakers: speakers.parse().ok(),
+        regions: region_codes
+            .split_whitespace()
+            .map(|field| read_region(field, regions))
+            .collect::<Option<_>>()?,
         digits: digits.next().map(str::to_owned),
         native_digits: digits.next().map(str::to_owned),
         class: class.to_owned(),

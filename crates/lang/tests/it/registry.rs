@@ -284,3 +284,60 @@ fn selections_that_cannot_be_made() {
         error.hint()
     );
 }
+
+#[test]
+fn regions_are_where_a_tenth_of_the_speakers_live() {
+    let regions = |code: &str| -> Vec<String> {
+        let language = registry().language(lang(code)).unwrap();
+        language
+            .regions
+            .iter()
+            .map(|region| {
+                let share = region
+                    .share
+                    .map_or_else(|| "?".into(), |x| format!("{x:.2}"));
+                match &region.continent {
+                    None => format!("{} {share}", region.name),
+                    Some(continent) => format!("{} ({continent}) {share}", region.name),
+                }
+            })
+            .collect()
+    };
+    // By hand from CLDR 48.2 territoryInfo: Hausa 44.2 of 45.2 million in Western Africa; Arabic
+    // (ar, for arb) .555 Northern Africa, .394 Western Asia; Basque .914 in Spain, .086 in France.
+    assert_eq!(
+        regions("hau"),
+        ["Africa 1.00", "Western Africa (Africa) 0.98"]
+    );
+    assert_eq!(
+        regions("arb"),
+        [
+            "Africa 0.60",
+            "Asia 0.40",
+            "Northern Africa (Africa) 0.56",
+            "Western Asia (Asia) 0.39",
+        ]
+    );
+    assert_eq!(
+        regions("eus"),
+        ["Europe 1.00", "Southern Europe (Europe) 0.91"]
+    );
+    // No count: the territory of the likely subtags, agr-Latn-PE.
+    assert_eq!(regions("agr"), ["Americas ?", "South America (Americas) ?"]);
+    for language in registry().languages() {
+        let names: Vec<&str> = language.regions.iter().map(|r| r.name.as_str()).collect();
+        for region in &language.regions {
+            assert!(
+                region
+                    .share
+                    .is_none_or(|share| (0.1 - 0.005..=1.0).contains(&share)),
+                "{}",
+                language.lang
+            );
+            // A part is named under its continent.
+            if let Some(continent) = &region.continent {
+                assert!(names.contains(&continent.as_str()), "{}", language.lang);
+            }
+        }
+    }
+}

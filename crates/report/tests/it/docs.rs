@@ -44,6 +44,7 @@ fn every_field_is_documented() {
         "sensitivity",
         "usable_context",
         "year",
+        "continent",
     ] {
         assert!(found.contains(field), "the fixture holds no `{field}`");
     }

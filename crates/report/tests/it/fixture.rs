@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use isogloss_record::survey::{
     AlignmentResult, ChoiceResult, CostResult, FidelityResult, GainResult, InformationResult,
     LanguageFacts, LanguageResults, LexiconResult, MeasureCard, MemoryFlag, ModelResults,
-    PolicyStamp, Register, RegisterResults, SCHEMA, Sample, Speakers, SurveyResults,
+    PolicyStamp, Region, Register, RegisterResults, SCHEMA, Sample, Speakers, SurveyResults,
     SurveySettings, Verdict,
 };
 use isogloss_record::tokens::{
@@ -292,6 +292,7 @@ fn languages() -> BTreeMap<Lang, LanguageFacts> {
                     year: 2025,
                 }),
                 resource_class: None,
+                regions: regions(row[0]),
                 sample: (!row[9].is_empty()).then(|| Sample {
                     text: row[9].into(),
                     reference: english.into(),
@@ -301,6 +302,47 @@ fn languages() -> BTreeMap<Lang, LanguageFacts> {
             (lang(row[0]), facts)
         })
         .collect()
+}
+
+/// Regions as the registry gives them, by hand for the fixture.
+fn regions(code: &str) -> Vec<Region> {
+    let parts: &[(&str, &str, f64)] = match code {
+        "hau" | "yor" => &[("Africa", "Western Africa", 0.98)],
+        "swh" | "amh" => &[("Africa", "Eastern Africa", 0.9)],
+        "fra" => &[
+            ("Europe", "Western Europe", 0.3),
+            ("Africa", "Middle Africa", 0.27),
+        ],
+        "deu" | "eus" | "ell" => &[("Europe", "Western Europe", 0.8)],
+        "spa" | "por" => &[("Americas", "South America", 0.8)],
+        "hin" | "ben" | "ory" | "tam" | "urd" => &[("Asia", "Southern Asia", 0.95)],
+        "arb" => &[
+            ("Africa", "Northern Africa", 0.55),
+            ("Asia", "Western Asia", 0.39),
+        ],
+        // Its speakers are not known, its home is.
+        "kat" => {
+            return [("Asia", None), ("Western Asia", Some("Asia"))]
+                .map(|(name, continent)| Region {
+                    name: name.into(),
+                    continent: continent.map(str::to_owned),
+                    share: None,
+                })
+                .to_vec();
+        }
+        _ => &[],
+    };
+    let continents = parts.iter().map(|(continent, _, share)| Region {
+        name: (*continent).into(),
+        continent: None,
+        share: Some(*share),
+    });
+    let narrow = parts.iter().map(|(continent, name, share)| Region {
+        name: (*name).into(),
+        continent: Some((*continent).into()),
+        share: Some(*share),
+    });
+    continents.chain(narrow).collect()
 }
 
 fn model(

@@ -83,6 +83,7 @@ fn languages(codes: &[&str]) -> BTreeMap<Lang, LanguageFacts> {
                 speakers: None,
                 resource_class: None,
                 sample: None,
+                regions: Vec::new(),
             };
             (lang(code), facts)
         })

@@ -101,6 +101,7 @@ pub(crate) fn languages() -> BTreeMap<Lang, LanguageFacts> {
                 speakers: None,
                 resource_class: None,
                 sample: None,
+                regions: Vec::new(),
             };
             (lang(code), facts)
         })
