@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::escape;
 use crate::measure::{Axis, Reading};
 use isogloss_record::number::decimal;
 
@@ -46,11 +47,20 @@ fn height(n_models: usize) -> f64 {
 }
 
 /// One line per model: the interval, the value, and the floor as a tick under it, over the grid of
-/// `column` (see [`grids`]).
-pub(crate) fn cell(column: usize, axis: Axis, readings: &[Option<Reading>]) -> String {
+/// `column` (see [`grids`]); its `label` is what a screen reader says, nothing without one.
+pub(crate) fn cell(
+    column: usize,
+    axis: Axis,
+    readings: &[Option<Reading>],
+    label: Option<&str>,
+) -> String {
     let height = height(readings.len());
+    let role = label.map_or_else(
+        || r#"aria-hidden="true""#.to_owned(),
+        |label| format!(r#"role="img" aria-label="{}""#, escape::html(label)),
+    );
     let mut svg = format!(
-        r##"<svg class="cell" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" aria-hidden="true"><use href="#grid-{column}"/>"##
+        r##"<svg class="cell" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" {role}><use href="#grid-{column}"/>"##
     );
     for (model, reading) in readings.iter().enumerate() {
         let y = LINE * (model as f64 + 0.5) + 2.0;
@@ -137,11 +147,12 @@ mod tests {
             floor: Some(0.0),
             details: Vec::new(),
         };
-        let svg = cell(0, axis, &[None, Some(reading)]);
+        let svg = cell(0, axis, &[None, Some(reading)], Some("a \"b\""));
         // 5 + 0.5 · 98 = 54; 5 + 0.25 · 98 = 29.5; beyond the axis sits on its end, 103.
         assert!(svg.contains(r#"cx="54.0" cy="21.5""#), "{svg}");
         assert!(svg.contains(r#"d="M29.5 21.5H103.0""#), "{svg}");
         assert!(svg.contains(r#"class="floor" d="M5.0"#), "{svg}");
-        assert!(cell(0, axis, &[]).starts_with("<svg"));
+        assert!(svg.contains(r#"aria-label="a &quot;b&quot;""#), "{svg}");
+        assert!(cell(0, axis, &[], None).contains("aria-hidden"));
     }
 }

@@ -13,6 +13,7 @@ mod atlas;
 mod card;
 mod chart;
 mod escape;
+mod filter;
 mod map;
 mod marks;
 mod measure;

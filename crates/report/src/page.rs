@@ -5,7 +5,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 /// Every template by its name.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("atlas.html", include_str!("../templates/atlas.html")),
     ("tokens.html", include_str!("../templates/tokens.html")),
     (
@@ -19,6 +19,10 @@ const TEMPLATES: [(&str, &str); 9] = [
     (
         "parts/filter.html",
         include_str!("../templates/parts/filter.html"),
+    ),
+    (
+        "parts/people.html",
+        include_str!("../templates/parts/people.html"),
     ),
     (
         "parts/table.html",

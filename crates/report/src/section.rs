@@ -21,6 +21,11 @@ pub(crate) struct LanguageView {
     dir: &'static str,
     pub(crate) script: String,
     pub(crate) family: String,
+    /// Names of continents and their parts between bars: `|Africa|Western Africa|`.
+    regions: String,
+    speakers: Option<u64>,
+    /// The code without script: a language in two scripts has its speakers once.
+    iso: String,
     /// What the text filter looks in.
     search: String,
     facts: Vec<Fact>,
@@ -126,6 +131,12 @@ pub(crate) fn language_view(
         dir: direction(facts),
         script: facts.script.to_string(),
         family: facts.family.first().cloned().unwrap_or_default(),
+        regions: facts
+            .regions
+            .iter()
+            .fold("|".to_owned(), |list, region| list + &region.name + "|"),
+        speakers: facts.speakers.as_ref().map(|speakers| speakers.count),
+        iso: lang.without_script().to_string(),
         search: [
             lang.to_string(),
             facts.name.clone(),
@@ -214,12 +225,31 @@ fn fact_list(lang: Lang, facts: &LanguageFacts) -> Vec<Fact> {
             (!facts.family.is_empty()).then(|| facts.family.join(" › ")),
         ),
         fact("Speakers", Some(speakers)),
+        fact("Where", region_list(facts)),
         fact("Resources", facts.resource_class.clone()),
         fact("Place", place),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// "Northern Africa 56 %, Western Asia 39 %"; continents where a language has no narrower home.
+fn region_list(facts: &LanguageFacts) -> Option<String> {
+    let narrow = facts
+        .regions
+        .iter()
+        .any(|region| region.continent.is_some());
+    let regions: Vec<String> = facts
+        .regions
+        .iter()
+        .filter(|region| region.continent.is_some() == narrow)
+        .map(|region| match region.share {
+            Some(share) => format!("{} {} %", region.name, decimal(share * 100.0, 0)),
+            None => region.name.clone(),
+        })
+        .collect();
+    (!regions.is_empty()).then(|| regions.join(", "))
 }
 
 /// One sentence per distinct verdict and reason, with the models that share it.
@@ -349,7 +379,7 @@ fn measure_rows(
     drawn
         .measures
         .iter()
-        .zip(charts(of_models, drawn))
+        .zip(charts(results, of_models, drawn, false))
         .filter(|(measure, _)| {
             of_models
                 .iter()

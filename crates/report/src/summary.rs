@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use isogloss_record::people::sources_of_speakers;
 use isogloss_record::survey::{ModelResults, SurveyResults, Verdict};
 
 use crate::escape;
+use crate::filter::people_rows;
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Measure, pooled};
 use crate::order::reading_order;
@@ -209,6 +211,12 @@ pub fn atlas_markdown(results: &SurveyResults) -> String {
         text.push_str("Value, 95 % interval in brackets, number of items in parentheses.\n\n");
         text.push_str(&model_table(results, model).to_markdown());
         text.push('\n');
+        text.push_str(&people_table(results, model).to_markdown());
+        text.push('\n');
+    }
+    if !results.models.is_empty() {
+        writeln!(text, "{}\n", escape::markdown(&speakers_note(results)))
+            .expect("writing to a string");
     }
     text.push_str("## What the measures mean\n\n");
     for card in &results.measures {
@@ -246,6 +254,49 @@ pub fn atlas_markdown(results: &SurveyResults) -> String {
     settings.rows = settings_rows(results);
     text.push_str(&settings.to_markdown());
     text
+}
+
+/// Speakers by verdict; a dash where no language of a verdict has a count.
+fn people_table(results: &SurveyResults, model: &ModelResults) -> Table {
+    let mut table = Table::new([
+        "verdict",
+        "languages",
+        "speakers, summed",
+        "languages without a count",
+    ]);
+    for row in people_rows(results, model) {
+        if row.n_languages > 0 {
+            table.rows.push(vec![
+                row.word.to_owned(),
+                row.n_languages.to_string(),
+                row.speakers,
+                row.n_without_count.to_string(),
+            ]);
+        }
+    }
+    table
+}
+
+/// Where the counts of speakers are from, and what their sums are not.
+pub(crate) fn speakers_note(results: &SurveyResults) -> String {
+    let sources: Vec<String> = sources_of_speakers(results)
+        .into_iter()
+        .map(|(source, year)| format!("{source} ({year})"))
+        .collect();
+    let from = if sources.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "Speakers of a first or later language, by {}. ",
+            sources.join("; ")
+        )
+    };
+    format!(
+        "{from}A sum of speakers is no number of people: whoever speaks three languages is in the \
+         sums three times, often under different verdicts. A language whose speakers nobody has \
+         counted is not zero: it stands in the last column. A language with texts in two scripts is \
+         in a sum once."
+    )
 }
 
 fn model_table(results: &SurveyResults, model: &ModelResults) -> Table {

@@ -96,7 +96,7 @@ pub fn tokens_html(report: &TokensReport) -> Result<String, ReportError> {
                         .to_lowercase()
                     },
                 ),
-                chart: chart::cell(0, axis, &readings),
+                chart: chart::cell(0, axis, &readings, None),
                 models: report
                     .models
                     .iter()

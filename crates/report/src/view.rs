@@ -9,12 +9,13 @@ use isogloss_record::survey::{
 use serde::Serialize;
 
 use crate::chart;
+use crate::filter::{Continent, PeopleRow, continents, people_rows};
 use crate::map::{self, Place};
 use crate::marks::{self, VERDICTS};
 use crate::measure::{Axis, Measure, Reading, pooled};
 use crate::order::reading_order;
 use crate::section::{LanguageView, language_view};
-use crate::summary::{Counts, line_in_words};
+use crate::summary::{Counts, line_in_words, speakers_note};
 use isogloss_record::number::{decimal, interval};
 
 /// Names that a group of languages shows before "and 43 more".
@@ -33,6 +34,12 @@ pub(crate) struct View {
     pub(crate) legend: Vec<Legend>,
     pub(crate) scripts: Vec<String>,
     pub(crate) families: Vec<String>,
+    /// Continents with the parts of them that some language is spoken in.
+    pub(crate) regions: Vec<Continent>,
+    /// Whether some language has a count of speakers.
+    pub(crate) any_speakers: bool,
+    /// Where the counts of speakers are from, and what their sums are not.
+    pub(crate) speakers_note: String,
     pub(crate) any_provisional: bool,
     /// Languages without coordinates, by name.
     pub(crate) off_map: Vec<String>,
@@ -47,6 +54,7 @@ pub(crate) struct ModelView {
     line: String,
     groups: Vec<Group>,
     map: String,
+    people: Vec<PeopleRow>,
     rows: Vec<Row>,
 }
 
@@ -200,6 +208,12 @@ pub(crate) fn view(results: &SurveyResults, samples: bool) -> View {
             .collect(),
         scripts: distinct(|language| &language.script),
         families: distinct(|language| &language.family),
+        regions: continents(results),
+        any_speakers: results
+            .languages
+            .values()
+            .any(|facts| facts.speakers.is_some()),
+        speakers_note: speakers_note(results),
         legend: VERDICTS
             .into_iter()
             .map(|verdict| Legend {
@@ -382,6 +396,7 @@ fn model_view(
         class: index % chart::N_MODEL_STYLES,
         line: line_in_words(model),
         groups,
+        people: people_rows(results, model),
         map: map::draw(&places, &format!("World map: verdicts for {}", model.name)),
         name: model.name.clone(),
         rows,
@@ -425,12 +440,18 @@ fn panel_row(results: &SurveyResults, lang: Lang, drawn: Drawn) -> PanelRow {
             .flatten()
             .map(|result| verdict_view(result))
             .collect(),
-        cells: charts(&of_models, drawn),
+        cells: charts(results, &of_models, drawn, true),
     }
 }
 
-/// One chart per measure, a line per model.
-pub(crate) fn charts(of_models: &[Option<&LanguageResults>], drawn: Drawn) -> Vec<String> {
+/// One chart per measure, a line per model; with its numbers as text for those who do not see it
+/// where they do not stand beside it (`labelled`).
+pub(crate) fn charts(
+    results: &SurveyResults,
+    of_models: &[Option<&LanguageResults>],
+    drawn: Drawn,
+    labelled: bool,
+) -> Vec<String> {
     let Drawn { measures, axes } = drawn;
     measures
         .iter()
@@ -441,7 +462,36 @@ pub(crate) fn charts(of_models: &[Option<&LanguageResults>], drawn: Drawn) -> Ve
                 .iter()
                 .map(|result| measure.read(&pooled((*result)?)))
                 .collect();
-            chart::cell(column, *axis, &readings)
+            let label = labelled.then(|| chart_label(results, *measure, &readings));
+            chart::cell(column, *axis, &readings, label.as_deref())
         })
         .collect()
+}
+
+/// "0.71 (0.60–0.80)", behind the model's name where there are several.
+fn chart_label(results: &SurveyResults, measure: Measure, readings: &[Option<Reading>]) -> String {
+    let digits = measure.digits();
+    let parts: Vec<String> = results
+        .models
+        .iter()
+        .zip(readings)
+        .map(|(model, reading)| {
+            let text = reading.as_ref().map_or_else(
+                || "not measured".to_owned(),
+                |reading| {
+                    format!(
+                        "{} ({})",
+                        decimal(reading.value, digits),
+                        interval(reading.low, reading.high, digits)
+                    )
+                },
+            );
+            if results.models.len() > 1 {
+                format!("{}: {text}", model.name)
+            } else {
+                text
+            }
+        })
+        .collect();
+    parts.join("; ")
 }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod atlas;
+mod colors;
 mod docs;
 mod fixture;
 mod hostile;
+mod people;
 mod run;
 mod tables;
 mod tokens;
