@@ -211,6 +211,9 @@ pub struct LanguageResults {
     pub not_measured: BTreeMap<String, String>,
     /// The same measures per register, by register id.
     pub registers: BTreeMap<String, RegisterResults>,
+    /// What a second translation of the same texts says about the measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translations: Option<TranslationsResult>,
 }
 
 /// The line on the map.
@@ -249,6 +252,27 @@ pub struct RegisterResults {
     pub cost: Option<CostResult>,
     /// See [`LanguageResults::memory`].
     pub memory: Option<MemoryFlag>,
+    /// See [`LanguageResults::translations`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translations: Option<TranslationsResult>,
+}
+
+/// The first look asked again with an independent second translation of the same texts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TranslationsResult {
+    /// Where the second translation is from.
+    pub second: String,
+    /// Ceiling of production: the same texts of the language chosen given the second translation
+    /// instead of the reference text.
+    pub ceiling: Option<ChoiceResult>,
+    /// G of production ÷ G of the ceiling, over the same items; `None` where the ceiling's gain is
+    /// not told from 0.
+    pub of_ceiling: Option<f64>,
+    /// Noise floor: a measure by the second translation minus the same by the first, paired by
+    /// document. Keys: `comprehension`, `comprehension.gain`, `production`, `production.gain`,
+    /// `fidelity`.
+    pub differences: BTreeMap<String, Estimate>,
 }
 
 /// Chance-corrected four-way choice: κ = (accuracy − ¼) / ¾, from −⅓ to 1.

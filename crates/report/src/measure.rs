@@ -2,7 +2,7 @@
 
 use isogloss_record::Estimate;
 use isogloss_record::survey::{
-    ChoiceResult, GainResult, LanguageResults, RegisterResults, SurveyResults,
+    ChoiceResult, GainResult, LanguageResults, RegisterResults, SurveyResults, TranslationsResult,
 };
 
 use isogloss_record::number::{count, decimal, interval};
@@ -131,6 +131,49 @@ impl Measure {
 
     /// Reads the measure; `None` where it was not measured.
     pub(crate) fn read(self, results: &RegisterResults) -> Option<Reading> {
+        let mut reading = self.read_first(results)?;
+        if let Some(translations) = &results.translations {
+            reading.details.extend(self.of_second(translations));
+        }
+        Some(reading)
+    }
+
+    /// What a second translation says about the measure.
+    fn of_second(self, translations: &TranslationsResult) -> Vec<(&'static str, String)> {
+        let ceiling = translations.ceiling.as_ref();
+        let (key, ceiling, of_ceiling) = match self {
+            Self::Comprehension => ("comprehension", None, None),
+            Self::ComprehensionGain => ("comprehension.gain", None, None),
+            Self::Production => {
+                let kappa = ceiling.map(|c| (c.value, c.low, c.high, c.n));
+                ("production", kappa, None)
+            }
+            Self::ProductionGain => {
+                let gain = ceiling.and_then(|c| c.gain.as_ref());
+                let gain = gain.map(|g| (g.value, g.low, g.high, g.n));
+                ("production.gain", gain, translations.of_ceiling)
+            }
+            Self::Fidelity => ("fidelity", None, None),
+            Self::Lexicon | Self::Alignment | Self::Information | Self::Cost => return Vec::new(),
+        };
+        let ceiling = ceiling.map(|(value, low, high, n)| Estimate {
+            value,
+            low,
+            high,
+            n,
+        });
+        let difference = translations.differences.get(key).copied();
+        details([
+            ("ceiling, given a second translation", ceiling.map(estimate)),
+            ("share of that ceiling", of_ceiling.map(|x| decimal(x, 2))),
+            (
+                "second translation minus first",
+                difference.map(|d| format!("{}, {}", estimate(d), translations.second)),
+            ),
+        ])
+    }
+
+    fn read_first(self, results: &RegisterResults) -> Option<Reading> {
         match self {
             Self::Comprehension => results.comprehension.as_ref().map(choice),
             Self::ComprehensionGain => results.comprehension.as_ref()?.gain.as_ref().map(gain),
@@ -274,6 +317,7 @@ pub(crate) fn pooled(results: &LanguageResults) -> RegisterResults {
         information: results.information,
         cost: results.cost,
         memory: results.memory,
+        translations: results.translations.clone(),
     }
 }
 
@@ -332,6 +376,48 @@ fn details<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_translation_stands_beside_what_it_is_about() {
+        let choice = |value| ChoiceResult {
+            value,
+            low: value - 0.2,
+            high: value + 0.2,
+            n: 12,
+            floor: None,
+            length_baseline: None,
+            relative: None,
+            gain: None,
+        };
+        let difference = Estimate {
+            value: -0.11,
+            low: -0.4,
+            high: 0.2,
+            n: 12,
+        };
+        let results = RegisterResults {
+            comprehension: Some(choice(0.6)),
+            production: Some(choice(0.4)),
+            translations: Some(TranslationsResult {
+                second: "Hausa (2)".to_owned(),
+                ceiling: Some(choice(0.8)),
+                of_ceiling: None,
+                differences: [("comprehension".to_owned(), difference)].into(),
+            }),
+            ..RegisterResults::default()
+        };
+        let read = Measure::Comprehension.read(&results).unwrap();
+        let (label, text) = read.details.last().unwrap();
+        assert_eq!(*label, "second translation minus first");
+        assert!(
+            text.starts_with("−0.11") && text.ends_with("Hausa (2)"),
+            "{text}"
+        );
+        let read = Measure::Production.read(&results).unwrap();
+        assert_eq!(read.details.len(), 1, "{:?}", read.details);
+        assert!(read.details[0].1.starts_with("0.80"), "{:?}", read.details);
+        assert!(Measure::ProductionGain.read(&results).is_none());
+    }
 
     #[test]
     fn places_and_ticks() {

@@ -1,6 +1,7 @@
 //! Two answers to the same items: exact tests, and the interval of a difference of shares.
 
-use isogloss_record::Estimate;
+use isogloss_record::{Estimate, Seed};
+use rand_chacha::rand_core::Rng;
 
 use crate::binomial;
 use crate::quantile::Z;
@@ -23,6 +24,47 @@ pub fn sign_test(differences: &[f64]) -> f64 {
     let n_above = differences.iter().filter(|&&d| d > 0.0).count();
     let n_below = differences.iter().filter(|&&d| d < 0.0).count();
     mcnemar(n_above, n_below)
+}
+
+/// Differences of which every choice of signs is tried; of more, [`N_FLIPS`] are drawn.
+const N_ENUMERATED_MAX: usize = 14;
+
+/// Drawn choices of signs.
+const N_FLIPS: usize = 9_999;
+
+/// Sign-flip (permutation) test that paired differences have mean zero, two-sided: the share of
+/// choices of signs whose sum is as far from zero as the one seen. Exact up to 14 differences, drawn
+/// from 15 on (then (1 + hits) / (1 + draws)). 1 for none; zeros change nothing.
+///
+/// Assumes that a difference is as likely to have the other sign, independently of the others.
+/// Source: Fisher 1935, The Design of Experiments, §21.
+pub fn sign_flip(differences: &[f64], seed: Seed) -> f64 {
+    let seen = differences.iter().sum::<f64>().abs();
+    // Sums in another order may differ in the last digits.
+    let limit = seen - 1e-9 * differences.iter().map(|d| d.abs()).sum::<f64>();
+    let sum = |minus: u64| -> f64 {
+        (differences.iter().enumerate())
+            .map(|(i, d)| if minus >> (i % 64) & 1 == 1 { -d } else { *d })
+            .sum()
+    };
+    let n = differences.len();
+    if n <= N_ENUMERATED_MAX {
+        let n_all = 1_u64 << n;
+        let n_far = (0..n_all)
+            .filter(|&minus| sum(minus).abs() >= limit)
+            .count();
+        return n_far as f64 / n_all as f64;
+    }
+    let mut rng = seed.rng("sign flips", n as u64);
+    let n_far = (0..N_FLIPS)
+        .filter(|_| {
+            let flipped: f64 = (differences.iter())
+                .map(|d| if rng.next_u32() & 1 == 1 { -d } else { *d })
+                .sum();
+            flipped.abs() >= limit
+        })
+        .count();
+    (1 + n_far) as f64 / (1 + N_FLIPS) as f64
 }
 
 /// Share of the first minus share of the second over the same `n` items; `None` for `n = 0`.
@@ -56,8 +98,6 @@ pub fn share_difference(n_only_first: usize, n_only_second: usize, n: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isogloss_record::Seed;
-    use rand_chacha::rand_core::Rng;
 
     #[test]
     fn paired_tests_by_hand() {
@@ -69,6 +109,37 @@ mod tests {
         // + + + + − and a tie: 2 · (1 + 5)/32 = .375
         assert!((sign_test(&[1.0, 2.0, 0.5, 3.0, -1.0, 0.0]) - 0.375).abs() < 1e-12);
         assert_eq!(sign_test(&[]), 1.0);
+    }
+
+    #[test]
+    fn signs_flipped_by_hand() {
+        let p = |differences: &[f64]| sign_flip(differences, Seed(1));
+        // 1 2 3: |sum| ≥ 6 for +++ and −−− of eight: 2/8
+        assert_eq!(p(&[1.0, 2.0, 3.0]), 0.25);
+        // 1 2 −3: every choice is at least as far as 0
+        assert_eq!(p(&[1.0, 2.0, -3.0]), 1.0);
+        // 1 1 1 −1: |sum| ≥ 2 for all but the 6 choices with two of each sign: 10/16
+        assert_eq!(p(&[1.0, 1.0, 1.0, -1.0]), 0.625);
+        assert_eq!(p(&[]), 1.0);
+        // Drawn: twenty equal signs are as rare as 2/2²⁰; none of 9,999 draws is.
+        assert!((p(&[1.0; 20]) - 1e-4).abs() < 1e-12);
+        assert!(p(&[1.0, -1.0].repeat(10)) > 0.9);
+    }
+
+    #[test]
+    fn a_true_null_is_rejected_as_often_as_the_level_says() {
+        for n in [8, 12, 20] {
+            let n_rejected = (0..600)
+                .filter(|&seed| {
+                    let mut rng = Seed(seed).rng("test", n);
+                    let differences: Vec<f64> = (0..n)
+                        .map(|_| f64::from(rng.next_u32()) / 2.0_f64.powi(31) - 1.0)
+                        .collect();
+                    sign_flip(&differences[..], Seed(seed)) <= 0.05
+                })
+                .count();
+            assert!((12..=48).contains(&n_rejected), "{n}: {n_rejected} of 600");
+        }
     }
 
     #[test]

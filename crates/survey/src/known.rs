@@ -24,6 +24,12 @@ pub fn known_texts(texts: &SurveyTexts, reference: Lang) -> Vec<KnownText> {
                 known.insert((lang, document, normalize(text)));
             }
         }
+        for (&lang, second) in &source.second {
+            for (id, text) in &second.documents {
+                let document = format!("{}/{id}", source.register.id);
+                known.insert((lang, document, normalize(text)));
+            }
+        }
     }
     if let Some(words) = &texts.words {
         for &lang in words.entries.keys() {

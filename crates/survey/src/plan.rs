@@ -38,6 +38,8 @@ pub struct Settings {
     pub measures: BTreeSet<Measure>,
     /// Whether languages at their floor are measured to the end.
     pub complete: bool,
+    /// Whether a second translation is asked too, where there is one: ceiling and noise floor.
+    pub second_translations: bool,
     /// Seed of every draw.
     pub seed: Seed,
     /// What is done with a text that is longer than a model's context.
@@ -91,6 +93,7 @@ impl Settings {
             n_continuation_tokens: 32,
             measures: BTreeSet::from(Measure::ALL),
             complete: false,
+            second_translations: true,
             seed: Seed(0),
             truncate: Truncate::Refuse,
         }
@@ -102,6 +105,7 @@ impl Settings {
             n_items: ItemCount::First(8),
             n_words: 24,
             measures: BTreeSet::from(Measure::FAST),
+            second_translations: false,
             ..Self::full()
         }
     }
@@ -111,6 +115,7 @@ impl Settings {
         Self {
             n_items: ItemCount::First(8),
             n_words: 24,
+            second_translations: false,
             ..Self::full()
         }
     }
@@ -218,9 +223,22 @@ pub fn plan(
     let from: fn(&Group) -> &Side = |group| &group.from_reference;
     let wants = |measure| settings.measures.contains(&measure);
     for Track {
-        groups, n_first, ..
+        groups,
+        n_first,
+        second,
+        ..
     } in &tracks
     {
+        for second in second {
+            let group = std::slice::from_ref(&second.group);
+            if wants(Measure::Comprehension) {
+                most += side_tokens(group, to, false)?;
+            }
+            if wants(Measure::Production) {
+                // In its own wording, and as the ceiling's contexts.
+                most += 2 * side_tokens(group, from, false)?;
+            }
+        }
         let first = &groups[..*n_first];
         if wants(Measure::Comprehension) {
             least += side_tokens(first, to, false)?;
@@ -264,7 +282,7 @@ fn check_fits(
     let limit = model.fingerprint().context_length;
     let (mut languages, mut n_texts, mut longest) = (BTreeSet::new(), 0, 0);
     for track in tracks {
-        let groups = track.groups.iter();
+        let groups = (track.groups.iter()).chain(track.second.iter().map(|second| &second.group));
         for side in groups.flat_map(|group| [&group.to_reference, &group.from_reference]) {
             let tokens = |text: &String| Ok::<_, SurveyError>(model.tokenize(text)?.len());
             let options = (side.options.iter().map(tokens)).collect::<Result<Vec<_>, _>>()?;

@@ -516,6 +516,7 @@ fn language(code: &str, level: f64, premium: f64, context_length: usize) -> Lang
         information,
         cost,
         memory,
+        translations: None,
     };
     let words = RegisterResults {
         lexicon,
@@ -534,6 +535,7 @@ fn language(code: &str, level: f64, premium: f64, context_length: usize) -> Lang
         information,
         cost,
         memory,
+        translations: None,
         verdict,
         provisional: ["heb", "kat", "yor"].contains(&code),
         reason,

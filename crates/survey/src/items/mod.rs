@@ -12,6 +12,7 @@
 pub mod cut;
 pub mod nonsense;
 pub mod normal;
+pub mod second;
 
 use std::collections::{BTreeMap, BTreeSet};
 

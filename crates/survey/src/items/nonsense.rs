@@ -89,7 +89,7 @@ impl Alphabet {
     }
 
     /// The nonsense for a word: as many graphemes, large first letter where the word has one.
-    fn nonsense(&self, word: &str, seed: Seed) -> String {
+    pub fn nonsense(&self, word: &str, seed: Seed) -> String {
         let lower = word.to_lowercase();
         let n = graphemes(&lower).count();
         if self.all.is_empty() || n == 0 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use isogloss_record::Lang;
 use isogloss_record::survey::{LanguageFacts, Sample};
 
-use super::texts::{ParallelSource, SurveyTexts, WordSource};
+use super::texts::{ParallelSource, SecondTranslation, SurveyTexts, WordSource};
 use crate::items::cut::{cut, n_chars};
 use crate::items::normal::normalize;
 use crate::text::{ParallelText, Translation, WordList};
@@ -34,16 +34,19 @@ impl SurveyTexts {
                 documents: languages
                     .iter()
                     .filter_map(|&lang| {
-                        let translations = text.translations(lang)?;
-                        let most = translations.iter().map(Translation::n_documents).max()?;
-                        let whole = translations.iter().find(|t| t.n_documents() == most)?;
-                        let documents: BTreeMap<String, String> = text
-                            .document_ids
-                            .iter()
-                            .zip(&whole.documents)
-                            .filter_map(|(id, text)| Some((id.clone(), text.clone()?)))
-                            .collect();
+                        let documents = named(text, first(text, lang)?);
                         (!documents.is_empty()).then_some((lang, documents))
+                    })
+                    .collect(),
+                second: languages
+                    .iter()
+                    .filter_map(|&lang| {
+                        let second = second(text, lang)?;
+                        let translation = SecondTranslation {
+                            label: second.label.clone(),
+                            documents: named(text, second),
+                        };
+                        Some((lang, translation))
                     })
                     .collect(),
             })
@@ -65,6 +68,31 @@ impl SurveyTexts {
         });
         Self { parallel, words }
     }
+}
+
+/// The first whole translation of a language.
+fn first(text: &ParallelText, lang: Lang) -> Option<&Translation> {
+    let translations = text.translations(lang)?;
+    let most = translations.iter().map(Translation::n_documents).max()?;
+    translations.iter().find(|t| t.n_documents() == most)
+}
+
+/// The translation with most documents that shares its wording with no other and is not the first;
+/// `None` where the first is itself a variant, which might be this one's.
+fn second(text: &ParallelText, lang: Lang) -> Option<&Translation> {
+    let first = first(text, lang).filter(|first| !first.is_variant)?;
+    let others = || text.independent(lang).filter(|&t| !std::ptr::eq(t, first));
+    let most = others().map(Translation::n_documents).max()?;
+    others().find(|t| t.n_documents() == most && most > 0)
+}
+
+/// A translation's documents by name.
+fn named(text: &ParallelText, translation: &Translation) -> BTreeMap<String, String> {
+    text.document_ids
+        .iter()
+        .zip(&translation.documents)
+        .filter_map(|(id, text)| Some((id.clone(), text.clone()?)))
+        .collect()
 }
 
 /// Gives every language its sample: the shortest document of the text that decides, with its

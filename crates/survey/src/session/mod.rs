@@ -16,11 +16,13 @@
 //! Results are a pure function of models, texts, settings and policy: answers come through the run
 //! store, so a survey that was killed goes on where it stopped and gives the same bytes.
 
+pub mod draws;
 mod gather;
 mod hearing;
 pub(crate) mod listen;
 mod results;
 pub(crate) mod score;
+mod second;
 mod speech;
 pub mod texts;
 pub mod tracks;
@@ -194,7 +196,7 @@ impl<'a> Session<'a> {
         if self.wants(Measure::Fidelity) || self.wants(Measure::Memory) {
             self.listen()?;
         }
-        Ok(())
+        self.ask_second_translations()
     }
 
     fn pursued(&self) -> Vec<usize> {

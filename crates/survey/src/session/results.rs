@@ -10,7 +10,7 @@ use isogloss_record::survey::{
 
 use super::tracks::{Track, pairs};
 use super::work::Way;
-use super::{Session, Survey};
+use super::{Session, Survey, second};
 use crate::error::SurveyError;
 use crate::items::cut::n_chars;
 use crate::items::normal::normalize;
@@ -179,6 +179,7 @@ fn of_track(session: &Session<'_>, index: usize) -> Result<OfTrack, SurveyError>
             information,
             cost: of_cost(session, work.track)?,
             memory,
+            translations: second::of_track(session, index),
         },
         comprehension,
         production,
@@ -269,6 +270,7 @@ fn of_language(
         information: main.information,
         cost: main.cost,
         memory: main.memory,
+        translations: main.translations,
         verdict: decision.verdict,
         provisional: decision.provisional,
         reason: decision.reason,
@@ -362,6 +364,7 @@ fn of_reference(session: &Session<'_>) -> Result<LanguageResults, SurveyError> {
             session.seed(settings.reference),
         ),
         memory: None,
+        translations: None,
         verdict: Verdict::Reference,
         provisional: false,
         reason: "the language that the others are measured against".to_owned(),

@@ -118,6 +118,39 @@ pub(crate) fn pair(context: &str, option: &str, span: Span, pool: bool) -> Reque
     }
 }
 
+/// Every option after every context, `[context][option]`, and after none: ln p in nats.
+pub(crate) fn score_all(
+    runner: &mut Runner<'_>,
+    contexts: &[String],
+    options: &[String],
+    on_progress: &mut dyn FnMut(Asked),
+) -> Result<(Vec<Vec<f64>>, Vec<f64>), SurveyError> {
+    let separators = separators(runner.backend())?;
+    let priors = options
+        .iter()
+        .map(|option| pair("", option, Span::All, false));
+    let requests: Vec<Request> = (contexts.iter())
+        .flat_map(|context| {
+            let span = Span::Continuation;
+            options
+                .iter()
+                .map(move |option| pair(context, option, span, false))
+        })
+        .chain(priors)
+        .collect();
+    let answers = runner.ask(&requests, on_progress)?;
+    let mut nats = answers
+        .iter()
+        .map(|answer| option_nats(answer, &separators));
+    let mut row = || {
+        nats.by_ref()
+            .take(options.len())
+            .collect::<Result<Vec<f64>, _>>()
+    };
+    let conditional = contexts.iter().map(|_| row()).collect::<Result<_, _>>()?;
+    Ok((conditional, row()?))
+}
+
 /// A whole text's ln p in nats, with its hidden states where they are wanted.
 pub(crate) fn roll(
     runner: &mut Runner<'_>,

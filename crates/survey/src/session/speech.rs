@@ -5,7 +5,7 @@ use super::listen::{Start, answers, continuations};
 use super::work::Way;
 use crate::error::SurveyError;
 use crate::measures::Measure;
-use crate::measures::fidelity::Reliability;
+use crate::measures::fidelity::{Continuation, Reliability};
 use crate::policy;
 
 impl<'a> Session<'a> {
@@ -68,18 +68,25 @@ impl<'a> Session<'a> {
         to: usize,
     ) -> Result<(), SurveyError> {
         let starts = self.starts(indices, from, to);
-        let hearing = &self.survey.hearing;
+        for (index, continuation) in self.continued(&starts)? {
+            self.works[index].continuations.push(continuation);
+        }
+        Ok(())
+    }
+
+    /// Continuations of texts, each with the index that it came with.
+    pub(super) fn continued(
+        &mut self,
+        starts: &[(usize, Start<'_>)],
+    ) -> Result<Vec<(usize, Continuation)>, SurveyError> {
         let on_progress = &mut *self.on_progress;
         let said = continuations(
             &mut self.runner,
             &starts.iter().map(|(_, start)| *start).collect::<Vec<_>>(),
             self.survey.settings.n_continuation_tokens,
-            hearing,
+            &self.survey.hearing,
             &mut |asked| on_progress(Measure::Fidelity, asked.n_tokens_done, asked.n_tokens),
         )?;
-        for ((index, _), continuation) in starts.iter().zip(said) {
-            self.works[*index].continuations.push(continuation);
-        }
-        Ok(())
+        Ok(starts.iter().map(|(index, _)| *index).zip(said).collect())
     }
 }

@@ -27,6 +27,18 @@ pub struct ParallelSource {
     pub is_own: bool,
     /// Per language its documents by name; a name is the same content in all languages.
     pub documents: BTreeMap<Lang, BTreeMap<String, String>>,
+    /// Per language an independent second translation, where there is one: ceiling of production
+    /// and noise floor.
+    pub second: BTreeMap<Lang, SecondTranslation>,
+}
+
+/// Another translation of a language's documents, not a spelling or revision of the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondTranslation {
+    /// Where it is from, in a few words.
+    pub label: String,
+    /// Its documents by name, as in [`ParallelSource::documents`].
+    pub documents: BTreeMap<String, String>,
 }
 
 /// Words by language.

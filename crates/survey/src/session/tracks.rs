@@ -6,6 +6,7 @@ use isogloss_record::survey::LanguageFacts;
 use isogloss_record::{Lang, Seed};
 
 use super::texts::{ParallelSource, SurveyTexts, WordSource};
+use crate::items::second::{SecondGroup, second_groups};
 use crate::items::{GROUP, Group, ItemSettings, Pair, groups, order_documents};
 use crate::measures::lexicon::is_cognate;
 use crate::plan::Settings;
@@ -21,6 +22,8 @@ pub struct Track {
     pub groups: Vec<Group>,
     /// How many groups the first look asks.
     pub n_first: usize,
+    /// Groups of the first look in a second translation, where there is one.
+    pub second: Vec<SecondGroup>,
 }
 
 /// All tracks of a survey, by register and then by language; the reference has none.
@@ -51,11 +54,18 @@ pub(crate) fn tracks(
             let n_most = settings.n_items.n_most(reference.len());
             let groups = groups(lang, &pairs, &order, n_most, &item_settings);
             let n_first = (n_first / GROUP).min(groups.len());
+            let second = if settings.second_translations {
+                let pairs = second_pairs(parallel, lang, settings.reference);
+                second_groups(lang, &groups[..n_first], &pairs, &item_settings)
+            } else {
+                Vec::new()
+            };
             tracks.push(Track {
                 lang,
                 source,
                 groups,
                 n_first,
+                second,
             });
         }
     }
@@ -64,10 +74,22 @@ pub(crate) fn tracks(
 
 /// Documents that a language and the reference both have.
 pub(crate) fn pairs(source: &ParallelSource, lang: Lang, reference: Lang) -> Vec<Pair<'_>> {
-    let (Some(texts), Some(references)) = (
-        source.documents.get(&lang),
-        source.documents.get(&reference),
-    ) else {
+    (source.documents.get(&lang)).map_or_else(Vec::new, |texts| with(source, texts, reference))
+}
+
+/// The same of a second translation.
+pub(crate) fn second_pairs(source: &ParallelSource, lang: Lang, reference: Lang) -> Vec<Pair<'_>> {
+    (source.second.get(&lang)).map_or_else(Vec::new, |second| {
+        with(source, &second.documents, reference)
+    })
+}
+
+fn with<'a>(
+    source: &'a ParallelSource,
+    texts: &'a BTreeMap<String, String>,
+    reference: Lang,
+) -> Vec<Pair<'a>> {
+    let Some(references) = source.documents.get(&reference) else {
         return Vec::new();
     };
     texts

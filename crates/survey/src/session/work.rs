@@ -15,6 +15,20 @@ pub(super) struct Direction {
     pub(super) floor: Vec<ItemOutcome>,
 }
 
+/// Answers by a second translation, in the order of the track's second groups; empty where they were
+/// not asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Second {
+    /// From the second translation to the reference.
+    pub(super) to_reference: Vec<ItemOutcome>,
+    /// From the reference to the second translation.
+    pub(super) from_reference: Vec<ItemOutcome>,
+    /// From the second translation to the first.
+    pub(super) ceiling: Vec<ItemOutcome>,
+    /// Continuations of the second translation's texts, one per text of the first ones.
+    pub(super) continuations: Vec<Continuation>,
+}
+
 /// A track and what was found on it so far.
 #[derive(Debug, Clone)]
 pub(super) struct Work<'a> {
@@ -25,6 +39,8 @@ pub(super) struct Work<'a> {
     pub(super) similarities: Option<Similarities>,
     pub(super) continuations: Vec<Continuation>,
     pub(super) chat: Vec<Continuation>,
+    /// What its second translation gave.
+    pub(super) second: Second,
     /// Why the track is not pursued.
     pub(super) halted: Option<String>,
 }
@@ -39,6 +55,7 @@ impl<'a> Work<'a> {
             similarities: None,
             continuations: Vec::new(),
             chat: Vec::new(),
+            second: Second::default(),
             halted: None,
         }
     }

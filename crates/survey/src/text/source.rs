@@ -32,6 +32,7 @@ fn parallel(text: &ParallelText, is_own: bool) -> ParallelSource {
         register: text.register.clone(),
         is_own,
         documents: documents.collect(),
+        second: BTreeMap::new(),
     }
 }
 

@@ -9,5 +9,6 @@ mod premium;
 mod scripted;
 mod shipped_text;
 mod tokens;
+mod translations;
 mod whole;
 mod world;

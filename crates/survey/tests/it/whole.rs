@@ -60,6 +60,7 @@ fn texts(codes: &[&str], named: bool, aligned: Aligned) -> SurveyTexts {
             },
             is_own: false,
             documents,
+            second: BTreeMap::new(),
         }],
         words: None,
     }

@@ -78,6 +78,7 @@ pub(crate) fn texts() -> SurveyTexts {
             register: register("invented"),
             is_own: false,
             documents,
+            second: BTreeMap::new(),
         }],
         words: Some(WordSource {
             register: register("words"),
