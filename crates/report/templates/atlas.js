@@ -46,7 +46,10 @@
     const dots = all("a.dot", map);
     const now = dots.find((dot) => dot.tabIndex === 0 && !dot.hasAttribute("data-off"));
     const first = now ?? dots.find((dot) => !dot.hasAttribute("data-off"));
-    for (const dot of dots) dot.setAttribute("tabindex", dot === first ? "0" : "-1");
+    for (const dot of dots) {
+      const index = dot === first ? "0" : "-1";
+      if (dot.getAttribute("tabindex") !== index) dot.setAttribute("tabindex", index);
+    }
   };
   const place = (dot) => {
     const box = dot.getBoundingClientRect();
