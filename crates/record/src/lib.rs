@@ -16,6 +16,7 @@ pub mod files;
 mod fingerprint;
 mod lang;
 pub mod number;
+pub mod outcomes;
 pub mod people;
 mod request;
 mod run;

@@ -7,10 +7,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::outcomes::ItemOutcomes;
 use crate::{Estimate, Fingerprint, Lang, Script, Seed};
 
 /// Name and version of the schema.
-pub const SCHEMA: &str = "isogloss-survey/1";
+///
+/// Version 2 added what every item gave ([`RegisterResults::outcomes`]) and models that failed
+/// ([`SurveyResults::failed`]).
+pub const SCHEMA: &str = "isogloss-survey/2";
+
+/// Schemas that are still read: what they lack is empty.
+pub const SCHEMAS_READ: [&str; 2] = ["isogloss-survey/1", SCHEMA];
 
 /// Everything that a survey found, and all that is needed to draw its atlas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +37,19 @@ pub struct SurveyResults {
     pub languages: BTreeMap<Lang, LanguageFacts>,
     /// One entry per model, in the order given.
     pub models: Vec<ModelResults>,
+    /// Models that were asked for and failed half-way: they have no results, which is no score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedModel>,
+}
+
+/// A model that was not surveyed to the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailedModel {
+    /// Name of the model.
+    pub name: String,
+    /// What happened, with its cause.
+    pub reason: String,
 }
 
 /// The settings that change a number.
@@ -255,6 +275,9 @@ pub struct RegisterResults {
     /// See [`LanguageResults::translations`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translations: Option<TranslationsResult>,
+    /// What every item of this register gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<ItemOutcomes>,
 }
 
 /// The first look asked again with an independent second translation of the same texts.

@@ -1,7 +1,7 @@
 //! The atlas: one HTML file that opens from disk, needs no network and works without scripts.
 
 use isogloss_record::RunInfo;
-use isogloss_record::survey::{MeasureCard, Register, SurveyResults};
+use isogloss_record::survey::{FailedModel, MeasureCard, Register, SurveyResults};
 use serde::Serialize;
 
 use crate::card::{ModelCard, model_cards};
@@ -40,6 +40,7 @@ struct Context<'a> {
     model_cards: Vec<ModelCard>,
     run: Vec<[String; 2]>,
     incomplete: bool,
+    failed: &'a [FailedModel],
     version: &'a str,
     samples: bool,
 }
@@ -88,7 +89,8 @@ pub fn atlas_html(
             .collect(),
         model_cards: model_cards(results),
         run: run.map(run_rows).unwrap_or_default(),
-        incomplete: run.is_some_and(|run| !run.complete),
+        incomplete: run.is_some_and(|run| !run.complete) && results.failed.is_empty(),
+        failed: &results.failed,
         version: &results.version,
         samples: options.samples,
     };

@@ -318,6 +318,7 @@ pub(crate) fn pooled(results: &LanguageResults) -> RegisterResults {
         cost: results.cost,
         memory: results.memory,
         translations: results.translations.clone(),
+        outcomes: None,
     }
 }
 

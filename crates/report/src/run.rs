@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use isogloss_record::files::{self, FileError};
-use isogloss_record::survey::{SCHEMA, SurveyResults};
+use isogloss_record::survey::{SCHEMA, SCHEMAS_READ, SurveyResults};
 use isogloss_record::{Explain, RunInfo};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -90,7 +90,9 @@ pub fn read_run(folder: &Path) -> Result<SurveyResults, ReportError> {
     // The schema first: another version's fields would be reported as damage.
     let head: Head = parse(&path, &text)?;
     match head.schema {
-        Some(serde_json::Value::String(schema)) if schema == SCHEMA => parse(&path, &text),
+        Some(serde_json::Value::String(schema)) if SCHEMAS_READ.contains(&schema.as_str()) => {
+            parse(&path, &text)
+        }
         found => Err(ReportError::Schema {
             path,
             found: match found {

@@ -206,6 +206,15 @@ pub fn atlas_markdown(results: &SurveyResults) -> String {
     if results.models.is_empty() {
         text.push_str("No model was measured.\n\n");
     }
+    for failed in &results.failed {
+        let (name, reason) = (&failed.name, &failed.reason);
+        let (name, reason) = (escape::markdown(name), escape::markdown(reason));
+        writeln!(
+            text,
+            "**{name}** failed half-way and has no results here: {reason}\n"
+        )
+        .expect("writing to a string");
+    }
     for model in &results.models {
         writeln!(text, "## {}\n", escape::markdown(&model.name)).expect("writing to a string");
         text.push_str("Value, 95 % interval in brackets, number of items in parentheses.\n\n");

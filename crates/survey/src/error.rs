@@ -70,6 +70,16 @@ impl SurveyError {
     }
 }
 
+impl SurveyError {
+    /// Whether another model may still be surveyed: this one could not be asked or did not answer.
+    pub fn is_of_the_model(&self) -> bool {
+        match self {
+            Self::Run(RunError::Store(_)) | Self::Store(_) | Self::Settings { .. } => false,
+            Self::Run(_) | Self::Model(_) | Self::TooLong { .. } => !self.is_canceled(),
+        }
+    }
+}
+
 impl Explain for SurveyError {
     fn hint(&self) -> Option<String> {
         match self {

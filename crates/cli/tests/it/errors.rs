@@ -165,7 +165,7 @@ fn a_folder_that_is_no_run() {
     let name = folder.path().display().to_string();
     check(&run(&["report", &name]), &["results.json", "hint:"]);
     files::write_atomic(&folder.path().join("results.json"), b"{\"schema\":\"x\"}").unwrap();
-    check(&run(&["report", &name]), &["isogloss-survey/1"]);
+    check(&run(&["report", &name]), &["isogloss-survey/2"]);
 }
 
 fn name(path: &Path) -> String {

@@ -26,7 +26,8 @@ mod answer;
 mod knowledge;
 mod spec;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use isogloss_record::{Encoded, Fingerprint, Prompt, Request, Response, Span, Usage};
 
@@ -48,6 +49,8 @@ const CONTEXT_LENGTH: usize = 8_192;
 pub struct ScriptedModel {
     fingerprint: Fingerprint,
     knowledge: Knowledge,
+    /// Answers until it fails; `None`: it never does.
+    n_left: Option<Arc<AtomicU64>>,
 }
 
 impl ScriptedModel {
@@ -67,6 +70,7 @@ impl ScriptedModel {
                 license: None,
             },
             knowledge: Knowledge::new(spec, texts),
+            n_left: spec.fails_after.map(|n| Arc::new(AtomicU64::new(n))),
         }
     }
 
@@ -191,6 +195,15 @@ impl Backend for ScriptedModel {
         for (index, job) in jobs.iter().enumerate() {
             if settings.cancel.load(Ordering::Relaxed) {
                 return Err(BackendError::Canceled);
+            }
+            let one_less = |n: u64| n.checked_sub(1);
+            if let Some(n_left) = &self.n_left
+                && (n_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)).is_err()
+            {
+                let name = &self.fingerprint.name;
+                return Err(BackendError::Invalid(format!(
+                    "`{name}` fails here, as it was told to"
+                )));
             }
             let n_tokens = n_tokens(job) as u64;
             usage.n_tokens_requested += n_tokens;

@@ -92,6 +92,9 @@ const OTHER: &str = "other";
 /// In a name, the seed.
 const SEED: &str = "seed";
 
+/// In a name, the planted failure.
+const FAILS: &str = "fails";
+
 /// A scripted model's planted truth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScriptedSpec {
@@ -108,6 +111,9 @@ pub struct ScriptedSpec {
     pub gain: f64,
     /// Seed of what it happens to know.
     pub seed: Seed,
+    /// Answers after which it fails, counted from when it was opened; `None`: it never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails_after: Option<u64>,
 }
 
 impl ScriptedSpec {
@@ -120,6 +126,7 @@ impl ScriptedSpec {
             reference: "eng".parse().expect("a language code"),
             gain: 0.3,
             seed: Seed(1),
+            fails_after: None,
         }
     }
 
@@ -141,6 +148,9 @@ impl ScriptedSpec {
         }
         if self.seed != new.seed {
             entries.push(format!("{SEED}={}", self.seed.0));
+        }
+        if let Some(n) = self.fails_after {
+            entries.push(format!("{FAILS}={n}"));
         }
         if entries.is_empty() {
             format!("{PREFIX}{variant}")
@@ -178,7 +188,8 @@ impl FromStr for ScriptedSpec {
 
     /// `scripted:VARIANT`, with skills per language after another colon: a probability for all
     /// three, or three with `/` between them (comprehension, production, fidelity). `other=` is the
-    /// skill in all other languages, `seed=` the seed.
+    /// skill in all other languages, `seed=` the seed, `fails=` the number of answers after which it
+    /// fails.
     fn from_str(text: &str) -> Result<Self, ScriptedNameError> {
         let error = |expected: String| ScriptedNameError {
             found: text.to_owned(),
@@ -202,6 +213,13 @@ impl FromStr for ScriptedSpec {
                     .parse()
                     .map_err(|_| error(format!("`{value}` is no seed: a whole number is")))?;
                 spec.seed = Seed(seed);
+                continue;
+            }
+            if key == FAILS {
+                let n = value.parse().map_err(|_| {
+                    error(format!("`{value}` is no number of answers: a whole one is"))
+                })?;
+                spec.fails_after = Some(n);
                 continue;
             }
             let skill = Skill::parse(value).ok_or_else(|| {
@@ -255,6 +273,10 @@ mod tests {
             ),
             // The usual values need no words.
             ("scripted:position:other=.5,seed=1", "scripted:position"),
+            (
+                "scripted:knows:fails=30,fra=1",
+                "scripted:knows:fra=1,fails=30",
+            ),
         ] {
             let spec: ScriptedSpec = given.parse().unwrap();
             assert_eq!(spec.name(), said);

@@ -218,3 +218,18 @@ pub(crate) fn without_bulk(html: &str) -> String {
     }
     text
 }
+
+#[test]
+fn models_that_failed_are_named_with_their_reason_and_nothing_else() {
+    let mut results = fixture::survey();
+    results.failed = vec![isogloss_record::survey::FailedModel {
+        name: "half-a-model".into(),
+        reason: "did not answer 3 of 96 requests <b>".into(),
+    }];
+    let page = atlas_html(&results, None, &AtlasOptions::default()).unwrap();
+    assert!(page.contains("<bdi>half-a-model</bdi> failed half-way"));
+    assert!(page.contains("96 requests &lt;b&gt;"));
+    assert_eq!(page.matches("half-a-model").count(), 1);
+    let markdown = isogloss_report::atlas_markdown(&results);
+    assert!(markdown.contains("**half-a-model** failed half-way"));
+}

@@ -45,6 +45,9 @@ fn every_field_is_documented() {
         "usable_context",
         "year",
         "continent",
+        "floor_gain",
+        "stayed",
+        "cognate",
     ] {
         assert!(found.contains(field), "the fixture holds no `{field}`");
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use isogloss_record::outcomes::{ChoiceOutcomes, ItemOutcomes, rounded};
 use isogloss_record::survey::{
     AlignmentResult, ChoiceResult, CostResult, FidelityResult, GainResult, InformationResult,
     LanguageFacts, LanguageResults, LexiconResult, MeasureCard, MemoryFlag, ModelResults,
@@ -127,6 +128,7 @@ pub(crate) fn survey() -> SurveyResults {
                 1,
             ),
         ],
+        failed: Vec::new(),
     }
 }
 
@@ -517,9 +519,17 @@ fn language(code: &str, level: f64, premium: f64, context_length: usize) -> Lang
         cost,
         memory,
         translations: None,
+        outcomes: (measured).then(|| text_outcomes(comprehension, production)),
     };
     let words = RegisterResults {
         lexicon,
+        outcomes: lexicon.map(|lexicon| ItemOutcomes {
+            ids: vec!["dog face".into(), "ladder".into(), "piano".into()],
+            to_reference: vec![lexicon.value > 0.2, true, true],
+            from_reference: vec![lexicon.value > 0.5, lexicon.value > 0.1, true],
+            cognate: vec![false, false, true],
+            ..ItemOutcomes::default()
+        }),
         ..RegisterResults::default()
     };
     let mut registers = BTreeMap::from([("words".to_owned(), words)]);
@@ -541,6 +551,43 @@ fn language(code: &str, level: f64, premium: f64, context_length: usize) -> Lang
         reason,
         not_measured,
         registers,
+    }
+}
+
+/// Items whose right answers and gains are about those of the results: the first ones are right.
+fn text_outcomes(
+    comprehension: Option<ChoiceResult>,
+    production: Option<ChoiceResult>,
+) -> ItemOutcomes {
+    let items = |result: ChoiceResult| {
+        let flags = |kappa: f64| -> Vec<bool> {
+            let n_right = (result.n as f64 * (0.25 + 0.75 * kappa)).round() as usize;
+            (0..result.n).map(|i| i < n_right).collect()
+        };
+        let gains = |flags: &[bool], gain: f64| {
+            let scatter = |i: usize| [-0.02, 0.01, 0.0, 0.01][i % 4];
+            (0..flags.len())
+                .map(|i| Some(rounded(gain + scatter(i))))
+                .collect()
+        };
+        let right = flags(result.value);
+        let floor_right = flags(result.floor.unwrap_or(0.0));
+        let gain = result.gain.map_or(0.0, |gain| gain.value);
+        ChoiceOutcomes {
+            gain: gains(&right, gain),
+            floor_gain: gains(&floor_right, gain * 0.2),
+            right,
+            floor_right,
+        }
+    };
+    ItemOutcomes {
+        ids: (1..=comprehension.map_or(0, |result| result.n))
+            .map(|id| id.to_string())
+            .collect(),
+        comprehension: comprehension.map(items),
+        production: production.map(items),
+        stayed: vec![Some(true), Some(true), None, Some(false)],
+        ..ItemOutcomes::default()
     }
 }
 

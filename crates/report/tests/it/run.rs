@@ -63,6 +63,27 @@ fn a_run_without_run_json_still_has_an_atlas() {
 }
 
 #[test]
+fn results_of_the_first_schema_are_still_read() {
+    let folder = survey_folder();
+    let mut old = serde_json::to_value(fixture::survey()).unwrap();
+    old["schema"] = "isogloss-survey/1".into();
+    for model in old["models"].as_array_mut().unwrap() {
+        for language in model["languages"].as_object_mut().unwrap().values_mut() {
+            for register in language["registers"].as_object_mut().unwrap().values_mut() {
+                register.as_object_mut().unwrap().remove("outcomes");
+            }
+        }
+    }
+    write(folder.path(), "results.json", &old.to_string());
+    let read = read_run(folder.path()).unwrap();
+    assert!(read.models.iter().all(|model| {
+        let registers = model.languages.values().flat_map(|l| l.registers.values());
+        registers.into_iter().all(|r| r.outcomes.is_none())
+    }));
+    write_reports(folder.path(), &AtlasOptions::default()).unwrap();
+}
+
+#[test]
 fn other_folders_are_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let error = read_run(folder.path()).unwrap_err();
@@ -78,11 +99,11 @@ fn other_folders_are_refused_with_a_reason() {
     write(
         folder.path(),
         "results.json",
-        r#"{"schema": "isogloss-survey/2", "cities": []}"#,
+        r#"{"schema": "isogloss-survey/3", "cities": []}"#,
     );
     let error = read_run(folder.path()).unwrap_err().to_string();
     assert!(
-        error.contains("has the schema `isogloss-survey/2`, expected `isogloss-survey/1`"),
+        error.contains("has the schema `isogloss-survey/3`, expected `isogloss-survey/2`"),
         "{error}"
     );
 

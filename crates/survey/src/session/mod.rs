@@ -20,6 +20,7 @@ pub mod draws;
 mod gather;
 mod hearing;
 pub(crate) mod listen;
+mod outcomes;
 mod results;
 pub(crate) mod score;
 mod second;
@@ -33,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isogloss_eval::run::Runner;
 use isogloss_model::{Backend, RunSettings};
-use isogloss_record::survey::{LanguageFacts, SurveyResults};
+use isogloss_record::survey::{FailedModel, LanguageFacts, SurveyResults};
 use isogloss_record::{Lang, Pooled, Seed, Store, Usage};
 
 use crate::error::SurveyError;
@@ -99,7 +100,9 @@ pub struct Surveyed {
 /// Surveys every model in every language.
 ///
 /// `run` changes no number. `on_progress` hears of every answer. An error leaves in the store what
-/// was answered before it: the same call goes on from there.
+/// was answered before it: the same call goes on from there. Of several models, one that fails is
+/// listed with its reason and the others' results are whole; it is an error where all of them fail,
+/// where the user stopped the work, and where the store or the settings cannot be used.
 pub fn survey(
     survey: &Survey<'_>,
     run: &RunSettings<'_>,
@@ -110,6 +113,7 @@ pub fn survey(
     let tracks = tracks(survey.languages, survey.texts, survey.settings);
     let mut models = Vec::with_capacity(survey.models.len());
     let mut usage = Vec::with_capacity(survey.models.len());
+    let mut failed = Vec::new();
     for (model, &backend) in survey.models.iter().enumerate() {
         let mut session = Session {
             survey,
@@ -127,14 +131,38 @@ pub fn survey(
                 });
             },
         };
-        session.measure()?;
-        models.push(results::of_model(&session)?);
+        let measured = session.measure().and_then(|()| results::of_model(&session));
         usage.push(session.runner.usage());
+        match measured {
+            Ok(results) => models.push(results),
+            Err(error) if !error.is_of_the_model() => return Err(error),
+            Err(error) if models.is_empty() && failed.len() + 1 == survey.models.len() => {
+                return Err(error);
+            }
+            Err(error) => failed.push(FailedModel {
+                name: backend.fingerprint().name.clone(),
+                reason: with_causes(&error),
+            }),
+        }
     }
     Ok(Surveyed {
-        results: results::of_survey(survey, &tracks, models),
+        results: results::of_survey(survey, &tracks, models, failed),
         usage,
     })
+}
+
+/// An error and what caused it, as one sentence; a cause that its error already tells is left out.
+fn with_causes(error: &SurveyError) -> String {
+    let mut sentence = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !sentence.contains(&text) {
+            sentence = format!("{sentence}: {text}");
+        }
+        source = cause.source();
+    }
+    sentence
 }
 
 /// What this model can be asked, of what is wanted.
@@ -160,8 +188,8 @@ struct Session<'a> {
     runner: Runner<'a>,
     measures: BTreeSet<Measure>,
     works: Vec<Work<'a>>,
-    /// Outcomes per word.
-    words: BTreeMap<Lang, Vec<WordOutcome>>,
+    /// Outcomes per word, with its concept.
+    words: BTreeMap<Lang, Vec<(String, WordOutcome)>>,
     on_progress: &'a mut dyn FnMut(Measure, u64, u64),
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use isogloss_record::Lang;
 use isogloss_record::survey::{
-    ChoiceResult, CostResult, InformationResult, LanguageResults, ModelResults, RegisterResults,
-    SCHEMA, SurveyResults, SurveySettings, Verdict,
+    ChoiceResult, CostResult, FailedModel, InformationResult, LanguageResults, LexiconResult,
+    ModelResults, RegisterResults, SCHEMA, SurveyResults, SurveySettings, Verdict,
 };
 
+use super::outcomes;
 use super::tracks::{Track, pairs};
 use super::work::Way;
 use super::{Session, Survey, second};
@@ -20,7 +21,7 @@ use crate::measures::choice::relative;
 use crate::measures::cost::{DocumentSize, cost};
 use crate::measures::fidelity::{Reliability, fidelity};
 use crate::measures::information::information;
-use crate::measures::lexicon::lexicon;
+use crate::measures::lexicon::{WordOutcome, lexicon};
 use crate::measures::memory::memory;
 use crate::policy::{ChoiceEvidence, Decision, Evidence, decide};
 
@@ -32,6 +33,7 @@ pub(super) fn of_survey(
     survey: &Survey<'_>,
     tracks: &[Track],
     models: Vec<ModelResults>,
+    failed: Vec<FailedModel>,
 ) -> SurveyResults {
     let settings = survey.settings;
     let parallel = survey
@@ -74,6 +76,7 @@ pub(super) fn of_survey(
             .collect(),
         languages: survey.languages.clone(),
         models,
+        failed,
     }
 }
 
@@ -180,6 +183,7 @@ fn of_track(session: &Session<'_>, index: usize) -> Result<OfTrack, SurveyError>
             cost: of_cost(session, work.track)?,
             memory,
             translations: second::of_track(session, index),
+            outcomes: outcomes::of_texts(work),
         },
         comprehension,
         production,
@@ -221,7 +225,7 @@ fn deciding(tracks: &[OfTrack]) -> Option<&OfTrack> {
 }
 
 fn evidence(session: &Session<'_>, lang: Lang, tracks: &[OfTrack]) -> Evidence {
-    let lexicon = session.words.get(&lang).and_then(|words| lexicon(words));
+    let lexicon = lexicon_of(session, lang);
     let track = deciding(tracks);
     let n_text = tracks
         .iter()
@@ -239,13 +243,23 @@ fn evidence(session: &Session<'_>, lang: Lang, tracks: &[OfTrack]) -> Evidence {
     }
 }
 
+fn lexicon_of(session: &Session<'_>, lang: Lang) -> Option<LexiconResult> {
+    let words: Vec<WordOutcome> = session
+        .words
+        .get(&lang)?
+        .iter()
+        .map(|(_, outcome)| *outcome)
+        .collect();
+    lexicon(&words)
+}
+
 fn of_language(
     session: &Session<'_>,
     lang: Lang,
     tracks: Vec<OfTrack>,
     decision: Decision,
 ) -> LanguageResults {
-    let lexicon = session.words.get(&lang).and_then(|words| lexicon(words));
+    let lexicon = lexicon_of(session, lang);
     let halted = deciding(&tracks).and_then(|track| track.halted.clone());
     let main = deciding(&tracks)
         .map(|track| track.results.clone())
@@ -256,10 +270,12 @@ fn of_language(
         .map(|track| (track.register, track.results))
         .collect();
     if let (Some(result), Some(words)) = (lexicon, &session.survey.texts.words) {
-        registers
-            .entry(words.register.id.clone())
-            .or_default()
-            .lexicon = Some(result);
+        let of_words = registers.entry(words.register.id.clone()).or_default();
+        of_words.lexicon = Some(result);
+        of_words.outcomes = session
+            .words
+            .get(&lang)
+            .map(|words| outcomes::of_words(words));
     }
     let mut results = LanguageResults {
         comprehension: main.comprehension,

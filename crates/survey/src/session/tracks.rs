@@ -107,6 +107,7 @@ fn with<'a>(
 /// A word with its gloss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WordPair {
+    pub(crate) concept: String,
     pub(crate) word: String,
     pub(crate) gloss: String,
     pub(crate) cognate: bool,
@@ -130,7 +131,7 @@ pub(crate) fn word_groups(
     let (mut words_seen, mut glosses_seen) = (BTreeSet::new(), BTreeSet::new());
     let mut chosen = Vec::new();
     let mut n_judged = 0;
-    for (_, word, gloss) in pairs {
+    for (concept, word, gloss) in pairs {
         if n_judged >= n_words || chosen.len() >= n_words + n_words / 2 {
             break;
         }
@@ -140,6 +141,7 @@ pub(crate) fn word_groups(
         let cognate = is_cognate(word, gloss);
         n_judged += usize::from(!cognate);
         chosen.push(WordPair {
+            concept: concept.to_owned(),
             word: word.to_owned(),
             gloss: gloss.to_owned(),
             cognate,

@@ -75,10 +75,13 @@ impl Session<'_> {
             self.words
                 .entry(*lang)
                 .or_default()
-                .extend((0..GROUP).map(|i| WordOutcome {
-                    to_reference: to[i].right,
-                    from_reference: from[i].right,
-                    cognate: group[i].cognate,
+                .extend((0..GROUP).map(|i| {
+                    let outcome = WordOutcome {
+                        to_reference: to[i].right,
+                        from_reference: from[i].right,
+                        cognate: group[i].cognate,
+                    };
+                    (group[i].concept.clone(), outcome)
                 }));
         }
         Ok(())

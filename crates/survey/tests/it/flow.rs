@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use isogloss_model::Backend;
 use isogloss_record::survey::{LanguageResults, SurveyResults, Verdict};
 use isogloss_record::{Lang, Store};
 use isogloss_stats::Rate;
@@ -247,6 +248,82 @@ fn a_killed_survey_goes_on_and_gives_the_same_bytes() {
     let model = Scripted::new("scripted", &honest, &says, &state);
     run_with(&model, &settings(), &mut store).unwrap();
     assert_eq!(model.n_jobs.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn every_item_is_in_the_results() {
+    let results = run(&honest);
+    let of = |code: &str, register: &str| of(&results, code).registers[register].clone();
+    let qaa = of("qaa", "invented");
+    let outcomes = qaa.outcomes.unwrap();
+    let (result, choice) = (
+        qaa.comprehension.unwrap(),
+        outcomes.comprehension.as_ref().unwrap(),
+    );
+    assert_eq!(choice.right.len(), result.n);
+    assert_eq!(outcomes.ids.len(), 12);
+    // κ = (share − ¼)/¾ and G = the mean gain, as the results have them.
+    let share = |right: &[bool]| right.iter().filter(|r| **r).count() as f64 / right.len() as f64;
+    let kappa = |right: &[bool]| (share(right) - 0.25) / 0.75;
+    assert!((kappa(&choice.right) - result.value).abs() < 1e-12);
+    assert!((kappa(&choice.floor_right) - result.floor.unwrap()).abs() < 1e-12);
+    let gains: Vec<f64> = choice.gain.iter().flatten().copied().collect();
+    let mean = gains.iter().sum::<f64>() / gains.len() as f64;
+    assert!((mean - result.gain.unwrap().value).abs() < 1e-4);
+    assert_eq!(outcomes.stayed.len(), qaa.fidelity.unwrap().n);
+    // At its floor: comprehension alone, without a floor of copies.
+    let qac = of("qac", "invented").outcomes.unwrap();
+    assert_eq!(qac.comprehension.unwrap().right.len(), 12);
+    assert!(qac.production.is_none() && qac.stayed.is_empty());
+    let words = of("qaa", "words").outcomes.unwrap();
+    assert_eq!(words.ids.len(), words.to_reference.len());
+    assert!(words.ids.contains(&"river".to_owned()), "{:?}", words.ids);
+    // The same documents are asked in all languages.
+    assert_eq!(outcomes.ids, of("qab", "invented").outcomes.unwrap().ids);
+}
+
+#[test]
+fn a_model_that_fails_leaves_the_others_whole() {
+    let alone = run(&honest);
+    let honest_model = Scripted::new("scripted", &honest, &says, &state);
+    let mut failing = Scripted::new("failing", &honest, &says, &state);
+    (failing.n_jobs_max, failing.cancels) = (150, false);
+    let (languages, texts, policy) = (languages(), texts(), Policy::shipped());
+    let survey_of = |models: &[&dyn Backend]| {
+        let input = Survey {
+            models,
+            languages: &languages,
+            texts: &texts,
+            settings: &settings(),
+            policy: &policy,
+            hearing: Hearing {
+                identify: Box::new(hear),
+                reliability: Box::new(reliable),
+            },
+            version: "0",
+        };
+        survey(
+            &input,
+            &run_settings(),
+            &mut Store::in_memory(),
+            &mut |_| {},
+        )
+    };
+    let surveyed = survey_of(&[&failing, &honest_model]).unwrap();
+    assert_eq!(surveyed.results.models, alone.models);
+    assert_eq!(surveyed.usage.len(), 2);
+    let [failed] = &surveyed.results.failed[..] else {
+        panic!("{:?}", surveyed.results.failed)
+    };
+    assert_eq!(failed.name, "failing");
+    assert!(
+        failed.reason.contains("out of answers"),
+        "{}",
+        failed.reason
+    );
+    // Where none is left there are no results.
+    failing.n_jobs.store(0, Ordering::Relaxed);
+    assert!(survey_of(&[&failing]).is_err());
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Scripted<'a> {
     pub(crate) n_jobs: AtomicUsize,
     /// Breaks off after so many jobs.
     pub(crate) n_jobs_max: usize,
+    /// Whether breaking off is the user's doing, or its own failure.
+    pub(crate) cancels: bool,
 }
 
 impl<'a> Scripted<'a> {
@@ -45,6 +47,7 @@ impl<'a> Scripted<'a> {
             state,
             n_jobs: AtomicUsize::new(0),
             n_jobs_max: usize::MAX,
+            cancels: true,
         }
     }
 }
@@ -120,10 +123,12 @@ impl Backend for Scripted<'_> {
     ) -> Result<Usage, BackendError> {
         // An order of its own: answers may come in any.
         for index in (0..jobs.len()).rev() {
-            if settings.cancel.load(Ordering::Relaxed)
-                || self.n_jobs.fetch_add(1, Ordering::Relaxed) >= self.n_jobs_max
-            {
+            let is_over = self.n_jobs.fetch_add(1, Ordering::Relaxed) >= self.n_jobs_max;
+            if settings.cancel.load(Ordering::Relaxed) || is_over && self.cancels {
                 return Err(BackendError::Canceled);
+            }
+            if is_over {
+                return Err(BackendError::Invalid("out of answers".to_owned()));
             }
             on_response(index, self.answer(&jobs[index]));
         }
