@@ -26,6 +26,9 @@ const USAGE: u8 = 2;
 /// Exit status of a run that the user stopped, as shells report an interrupt.
 const INTERRUPTED: u8 = 130;
 
+/// Exit status of a survey in which some models failed and the others' results are whole.
+const SOME_FAILED: u8 = 3;
+
 impl CliError {
     pub(crate) fn new(sentence: impl Into<String>) -> Self {
         let sentence = sentence.into();
@@ -57,6 +60,18 @@ impl CliError {
             exit_code: USAGE,
             details,
             ..Self::new(sentence.trim_start_matches("error: "))
+        }
+    }
+
+    /// Of several models some failed, each with its reason; the others' results are written.
+    pub(crate) fn some_failed(n: usize, n_models: usize, reasons: &[String]) -> Self {
+        Self {
+            exit_code: SOME_FAILED,
+            details: reasons.to_vec(),
+            ..Self::new(format!(
+                "{n} of {n_models} models failed; the others' results are whole"
+            ))
+            .hint("run the same command again: what is answered is kept, so only the rest is asked")
         }
     }
 

@@ -154,7 +154,8 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
         &job.out.join("results.json"),
         format!("{json}\n").as_bytes(),
     )?;
-    folder.write_run(&surveyed.usage, begun, true)?;
+    let failed = &surveyed.results.failed;
+    folder.write_run(&surveyed.usage, begun, failed.is_empty())?;
     let written = write_reports(
         job.out,
         &AtlasOptions {
@@ -172,6 +173,17 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
         output::talk(&spent(&backend.fingerprint().name, usage, begun));
     }
     output::talk(&format!("atlas: {}", written.html.display()));
+    if !failed.is_empty() {
+        let reasons: Vec<String> = failed
+            .iter()
+            .map(|model| format!("{}: {}", model.name, model.reason))
+            .collect();
+        return Err(CliError::some_failed(
+            failed.len(),
+            backends.len(),
+            &reasons,
+        ));
+    }
     Ok(written.html)
 }
 

@@ -15,7 +15,8 @@ use crate::job::{self, Job, Texts};
 ///
 /// Measures comprehension, production, lexicon, fidelity, alignment, information and cost in every
 /// language, each with its interval, and decides: served, partly, not served, cannot say. Writes an
-/// atlas that opens in a browser. Running the same command again resumes.
+/// atlas that opens in a browser. Running the same command again resumes. Of several models, one that
+/// fails leaves the others' results whole: it is listed with its reason, and the exit status is 3.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +30,8 @@ Planted truth: a model named scripted:VARIANT[:SKILLS] has no weights and knows 
 texts by its skills, so that what the survey says can be held against what is true.
   SKILLS    by commas; fra=.9: it understands a French text with probability .9, and as often
             writes French and stays in it; hau=.1/0/.5: comprehension, production, fidelity apart;
-            other=.5: all other languages; seed=1: which texts it happens to know
+            other=.5: all other languages; seed=1: which texts it happens to know;
+            fails=300: it fails after so many answers
   VARIANT   knows, ignores-context, reads-length, copies-names, position (prefers one option)
 A token of theirs is a character, so their continuations are short and fidelity comes out low.")]
 pub(crate) struct Args {

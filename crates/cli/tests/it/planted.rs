@@ -129,3 +129,41 @@ fn lines_are_answered_in_numbers_that_read_back() {
     );
     assert_eq!(lines[0]["logprobs"].to_string(), "[-0.1,-0.1]");
 }
+
+#[test]
+fn a_model_that_fails_leaves_the_others_results_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = "scripted:knows:fra=.7,other=.2";
+    survey(whole, "fr,sw", &at("alone"), &["--fast"]);
+    let out = at("both").display().to_string();
+    let both = [
+        "survey",
+        "scripted:knows:fra=.9,fails=100",
+        whole,
+        "--langs",
+        "fr,sw",
+        "--fast",
+        "--out",
+        &out,
+    ];
+    let output = run(&both);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("error: 1 of 2 models failed"), "{stderr}");
+    assert!(stderr.contains("as it was told to"), "{stderr}");
+    let results = |name: &str| -> Value {
+        serde_json::from_str(&text(&at(name).join("results.json"))).unwrap()
+    };
+    assert_eq!(results("both")["models"], results("alone")["models"]);
+    assert_eq!(
+        results("both")["failed"][0]["name"],
+        "scripted:knows:fra=0.9,fails=100"
+    );
+    assert!(text(&at("both").join("atlas.html")).contains("failed half-way"));
+    // What was answered is kept: sooner or later the run is whole.
+    let n_more = (0..20).take_while(|_| !run(&both).status.success()).count();
+    assert!(n_more < 20);
+    assert_eq!(results("both")["models"].as_array().unwrap().len(), 2);
+    assert!(results("both").get("failed").is_none());
+}
