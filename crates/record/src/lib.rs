@@ -10,6 +10,8 @@
 //! each boundary is a serializable value, so that a stage can be run, stored, inspected and
 //! tested alone.
 
+pub mod comparison;
+pub mod decision;
 mod estimate;
 mod explain;
 pub mod files;

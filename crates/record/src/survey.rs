@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::Comparison;
 use crate::outcomes::ItemOutcomes;
 use crate::{Estimate, Fingerprint, Lang, Script, Seed};
 
@@ -40,6 +41,9 @@ pub struct SurveyResults {
     /// Models that were asked for and failed half-way: they have no results, which is no score.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedModel>,
+    /// Every pair of models in every language, where there are several models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
 }
 
 /// A model that was not surveyed to the end.

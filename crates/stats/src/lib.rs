@@ -21,9 +21,13 @@
 //! | ratio of sums | [`mean::ratio_of_sums`] | the same, of the logarithm |
 //! | paired difference of two shares | [`paired::share_difference`] | Bonett–Price |
 //! | share corrected for a classifier's errors | [`corrected::corrected`] | MOVER of three |
+//! | paired differences in [−1, 1] | [`bounded::bounded_difference`] | Bonett–Price, generalized |
+//! | which candidate is best | [`best::posterior`] | Bayesian bootstrap over documents |
 //! | correlation | [`correlation`] | Fisher's z |
 
+pub mod best;
 pub mod binomial;
+pub mod bounded;
 pub mod clustered;
 pub mod corrected;
 pub mod correlation;

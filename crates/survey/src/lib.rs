@@ -7,6 +7,8 @@
 //! [`survey`] does all of it for models, languages, texts and settings; what each measure is stands
 //! on its own page in [`measures`], where the lines are in [`policy`].
 
+pub mod compare;
+pub mod decide;
 pub mod items;
 mod known;
 pub mod measures;

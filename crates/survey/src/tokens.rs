@@ -44,10 +44,12 @@ pub const USUAL_CHAT: ChatSize = ChatSize {
 };
 
 /// Prices by model, as a file gives them: `[model]` tables with `input`, `output` (per million
-/// tokens) and `currency`.
+/// tokens), `currency` and, where it is known, `license`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prices {
     by_model: BTreeMap<String, TokenPrice>,
+    /// Licences that the file gives.
+    licenses: BTreeMap<String, String>,
 }
 
 /// Why a price file cannot be used.
@@ -90,6 +92,7 @@ struct PriceLine {
     input: f64,
     output: f64,
     currency: String,
+    license: Option<String>,
 }
 
 impl Prices {
@@ -100,13 +103,14 @@ impl Prices {
                 file: file.to_owned(),
                 source,
             })?;
-        let mut by_model = BTreeMap::new();
+        let (mut by_model, mut licenses) = (BTreeMap::new(), BTreeMap::new());
         for (
             model,
             PriceLine {
                 input,
                 output,
                 currency,
+                license,
             },
         ) in lines
         {
@@ -120,6 +124,9 @@ impl Prices {
                     found,
                 });
             }
+            if let Some(license) = license {
+                licenses.insert(model.clone(), license);
+            }
             by_model.insert(
                 model,
                 TokenPrice {
@@ -129,7 +136,12 @@ impl Prices {
                 },
             );
         }
-        Ok(Self { by_model })
+        Ok(Self { by_model, licenses })
+    }
+
+    /// The licence that the file gives for a model by name.
+    pub fn license_of(&self, model: &str) -> Option<&str> {
+        self.licenses.get(model).map(String::as_str)
     }
 
     /// The price of a model by name; a table named `model` is meant for every model that has none of

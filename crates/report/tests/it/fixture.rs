@@ -129,6 +129,7 @@ pub(crate) fn survey() -> SurveyResults {
             ),
         ],
         failed: Vec::new(),
+        comparisons: Vec::new(),
     }
 }
 

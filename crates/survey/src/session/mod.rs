@@ -37,6 +37,7 @@ use isogloss_model::{Backend, RunSettings};
 use isogloss_record::survey::{FailedModel, LanguageFacts, SurveyResults};
 use isogloss_record::{Lang, Pooled, Seed, Store, Usage};
 
+use crate::compare::compare;
 use crate::error::SurveyError;
 use crate::items::cut::n_chars;
 use crate::items::{GROUP, Group, derived};
@@ -145,10 +146,9 @@ pub fn survey(
             }),
         }
     }
-    Ok(Surveyed {
-        results: results::of_survey(survey, &tracks, models, failed),
-        usage,
-    })
+    let mut results = results::of_survey(survey, &tracks, models, failed);
+    results.comparisons = compare(&results);
+    Ok(Surveyed { results, usage })
 }
 
 /// An error and what caused it, as one sentence; a cause that its error already tells is left out.

@@ -77,6 +77,7 @@ pub(super) fn of_survey(
         languages: survey.languages.clone(),
         models,
         failed,
+        comparisons: Vec::new(),
     }
 }
 
