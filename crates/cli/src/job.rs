@@ -13,7 +13,7 @@ use isogloss_lang::registry;
 use isogloss_model::{Backend, RunSettings};
 use isogloss_record::survey::LanguageFacts;
 use isogloss_record::{Lang, Prompt, Request, RunInfo, Span, Store, Usage, files};
-use isogloss_report::{AtlasOptions, summary_table, write_reports};
+use isogloss_report::{AtlasOptions, comparison_table, summary_table, write_reports};
 use isogloss_survey::text::{self, ParallelText};
 use isogloss_survey::{
     Plan, Policy, Settings, Survey, SurveyTexts, add_samples, hearing, known_texts,
@@ -168,6 +168,11 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
     } else {
         let table = summary_table(&surveyed.results);
         output::data(&output::table(&table.header, &table.rows))?;
+        let pairs = comparison_table(&surveyed.results.comparisons, &surveyed.results.languages);
+        if !pairs.rows.is_empty() {
+            output::data("")?;
+            output::data(&output::table(&pairs.header, &pairs.rows))?;
+        }
     }
     for (backend, usage) in backends.iter().zip(&surveyed.usage) {
         output::talk(&spent(&backend.fingerprint().name, usage, begun));

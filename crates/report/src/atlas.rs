@@ -5,6 +5,7 @@ use isogloss_record::survey::{FailedModel, MeasureCard, Register, SurveyResults}
 use serde::Serialize;
 
 use crate::card::{ModelCard, model_cards};
+use crate::compare::{PairView, pairs};
 use crate::map;
 use crate::marks;
 use crate::page;
@@ -41,6 +42,7 @@ struct Context<'a> {
     run: Vec<[String; 2]>,
     incomplete: bool,
     failed: &'a [FailedModel],
+    pairs: Vec<PairView>,
     version: &'a str,
     samples: bool,
 }
@@ -91,6 +93,7 @@ pub fn atlas_html(
         run: run.map(run_rows).unwrap_or_default(),
         incomplete: run.is_some_and(|run| !run.complete) && results.failed.is_empty(),
         failed: &results.failed,
+        pairs: pairs(&results.comparisons, &results.languages),
         version: &results.version,
         samples: options.samples,
     };

@@ -4,6 +4,7 @@
 //! SurveyResults (+ RunInfo) -> view (strings, layout) -> templates -> atlas.html
 //!                           -> summary, Markdown, CSV
 //! TokensReport              -> view                   -> tokens.html, Markdown, CSV
+//! Decision                  -> view                   -> one page, lines for the terminal
 //! ```
 //!
 //! No number is made here: every figure is one of the results, formatted, and every position is
@@ -12,6 +13,8 @@
 mod atlas;
 mod card;
 mod chart;
+mod compare;
+mod decision;
 mod escape;
 mod filter;
 mod map;
@@ -28,6 +31,10 @@ mod tokens;
 mod view;
 
 pub use atlas::{AtlasOptions, atlas_html};
+pub use compare::comparison_table;
+pub use decision::{
+    calibration_markdown, calibration_table, decision_html, decision_lines, decision_table,
+};
 pub use run::{ReportError, WrittenReports, read_run, write_reports};
 pub use summary::{atlas_csv, atlas_markdown, line_in_words, summary_table};
 pub use table::Table;

@@ -5,9 +5,14 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 /// Every template by its name.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 12] = [
     ("atlas.html", include_str!("../templates/atlas.html")),
     ("tokens.html", include_str!("../templates/tokens.html")),
+    ("decision.html", include_str!("../templates/decision.html")),
+    (
+        "parts/compare.html",
+        include_str!("../templates/parts/compare.html"),
+    ),
     (
         "parts/line.html",
         include_str!("../templates/parts/line.html"),

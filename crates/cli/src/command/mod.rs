@@ -1,6 +1,7 @@
 //! One file per sub-command: arguments, call, show.
 
 pub(crate) mod classify;
+pub(crate) mod decide;
 pub(crate) mod embed;
 pub(crate) mod generate;
 pub(crate) mod hidden;

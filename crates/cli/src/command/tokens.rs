@@ -77,7 +77,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-fn chat_size(text: &str) -> std::result::Result<ChatSize, String> {
+pub(super) fn chat_size(text: &str) -> std::result::Result<ChatSize, String> {
     let parse = || {
         let (n_in, n_out) = text.split_once(',')?;
         Some(ChatSize {

@@ -28,23 +28,8 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Misfit {
     /// Two runs that were made differently.
-    #[error(
-        "`{first}` and `{second}` cannot be compared: {what} differs, found {found}, expected {expected}"
-    )]
-    Differs {
-        /// The run that is compared with.
-        first: String,
-        /// The run that does not fit.
-        second: String,
-        /// What differs.
-        what: String,
-        /// As the second has it.
-        found: String,
-        /// As the first has it.
-        expected: String,
-        /// The command that makes the second fit.
-        command: String,
-    },
+    #[error(transparent)]
+    Differs(Box<Difference>),
     /// Results that hold no item outcomes.
     #[error("`{run}` does not say what its items gave: it is of an older version")]
     NoOutcomes {
@@ -68,10 +53,30 @@ pub enum Misfit {
     Nothing,
 }
 
+/// What differs between two runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{first}` and `{second}` cannot be compared: {what} differs, found {found}, expected {expected}"
+)]
+pub struct Difference {
+    /// The run that is compared with.
+    pub first: String,
+    /// The run that does not fit.
+    pub second: String,
+    /// What differs.
+    pub what: String,
+    /// As the second has it.
+    pub found: String,
+    /// As the first has it.
+    pub expected: String,
+    /// The command that makes the second fit.
+    pub command: String,
+}
+
 impl Explain for Misfit {
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Differs { command, .. } => format!("run again: {command}"),
+            Self::Differs(difference) => format!("run again: {}", difference.command),
             Self::NoOutcomes { command, .. } => {
                 format!("its answers are kept, so this takes seconds: {command}")
             }
@@ -159,14 +164,14 @@ fn check_outcomes(run: &Run) -> Result<(), Misfit> {
 fn check_fit(first: &Run, second: &Run) -> Result<(), Misfit> {
     let (a, b) = (&first.results, &second.results);
     let differs = |what: String, found: &dyn fmt::Display, expected: &dyn fmt::Display| {
-        Err(Misfit::Differs {
+        Err(Misfit::Differs(Box::new(Difference {
             first: first.name.clone(),
             second: second.name.clone(),
             what,
             found: found.to_string(),
             expected: expected.to_string(),
             command: command(first, second, "NEW-FOLDER"),
-        })
+        })))
     };
     if a.version != b.version {
         return differs("the version of Isogloss".to_owned(), &b.version, &a.version);

@@ -37,7 +37,7 @@ use isogloss_stats::bounded::{
 };
 use isogloss_stats::{ALPHA, benjamini_hochberg, mean};
 
-pub use fit::{Misfit, Run, merge};
+pub use fit::{Difference, Misfit, Run, merge};
 
 use crate::items::{GROUP, derived};
 

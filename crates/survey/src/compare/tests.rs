@@ -283,6 +283,8 @@ fn many_languages_are_corrected_together() {
     );
 }
 
+type Change = fn(&mut SurveyResults);
+
 fn run(name: &str, results: SurveyResults) -> Run {
     Run {
         name: name.to_owned(),
@@ -308,7 +310,6 @@ fn runs_that_fit_are_one_and_runs_that_do_not_are_refused() {
     assert_eq!(merged.models.len(), 2);
     assert_eq!(merged.comparisons.len(), 1);
 
-    type Change = fn(&mut SurveyResults);
     let changes: [(Change, &str, &str); 6] = [
         (|r| r.settings.seed = Seed(3), "`seed`", "--seed 0"),
         (|r| r.settings.n_items = 8, "`n_items`", "--items 12"),
