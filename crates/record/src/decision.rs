@@ -95,7 +95,8 @@ pub struct Candidate {
     pub misses: Vec<String>,
     /// Its worth, 0 to 1 (below 0: worse than chance); `None` where it could not be judged.
     pub worth: Option<Estimate>,
-    /// Probability to be the best of those that meet the needs; `None` of one that does not.
+    /// Probability to be the best of those that meet the needs; `None` of one that does not, or that
+    /// is the only one.
     pub probability: Option<f64>,
     /// Price of its tokens.
     pub price: Option<TokenPrice>,

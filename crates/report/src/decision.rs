@@ -75,8 +75,7 @@ struct LanguageCell {
     worth: String,
     comprehension: String,
     production: String,
-    premium: String,
-    price: String,
+    tokens: String,
 }
 
 /// The decision as one self-contained page.
@@ -219,11 +218,15 @@ fn language_views(decision: &Decision) -> Vec<LanguageView> {
         worth: of.worth.map_or_else(|| "–".to_owned(), |w| decimal(w, 2)),
         comprehension: number(of.comprehension),
         production: number(of.production),
-        premium: of.premium.map_or_else(
-            || "–".to_owned(),
-            |premium| format!("×{}", decimal(premium, 2)),
-        ),
-        price: price(candidate, of.price_per_1000_chats),
+        tokens: match (of.premium, of.price_per_1000_chats) {
+            (None, _) => "–".to_owned(),
+            (Some(premium), None) => format!("×{}", decimal(premium, 2)),
+            (Some(premium), of) => format!(
+                "×{}, 1,000 chats {}",
+                decimal(premium, 2),
+                price(candidate, of)
+            ),
+        },
     };
     let mut views: Vec<(f64, LanguageView)> = decision
         .needs

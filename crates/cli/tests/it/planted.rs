@@ -167,3 +167,104 @@ fn a_model_that_fails_leaves_the_others_results_whole() {
     assert_eq!(results("both")["models"].as_array().unwrap().len(), 2);
     assert!(results("both").get("failed").is_none());
 }
+
+/// A survey of several models that know what their names say.
+#[track_caller]
+fn survey_all(models: &[&str], langs: &str, out: &Path, extra: &[&str]) {
+    let out_name = out.display().to_string();
+    let mut arguments = vec!["survey"];
+    arguments.extend(models);
+    arguments.extend(["--langs", langs, "--out", &out_name]);
+    arguments.extend(["--words", "8", "--continuations", "1", "--items", "12"]);
+    arguments.extend(extra);
+    let output = run(&arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+}
+
+#[test]
+fn a_decision_follows_the_needs_and_refuses_what_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (reads, speaks) = ("scripted:knows:fra=1,swh=.1", "scripted:knows:fra=.1,swh=1");
+    survey_all(&[reads], "fr,sw", Path::new(&at("one")), &[]);
+    survey_all(&[speaks], "fr,sw", Path::new(&at("two")), &[]);
+    survey_all(
+        &[speaks],
+        "fr,sw",
+        Path::new(&at("other")),
+        &["--seed", "1"],
+    );
+    let write = |name: &str, contents: &str| {
+        isogloss_record::files::write_atomic(Path::new(&at(name)), contents.as_bytes()).unwrap();
+    };
+    let decide = |runs: &[&str], needs: &str| {
+        write("needs.toml", needs);
+        let runs: Vec<String> = runs.iter().map(|name| at(name)).collect();
+        let (needs, page) = (at("needs.toml"), at("page.html"));
+        let mut arguments = vec!["decide"];
+        arguments.extend(runs.iter().map(String::as_str));
+        arguments.extend(["--need", &needs, "--out", &page]);
+        arguments.push("--json");
+        run(&arguments)
+    };
+    for (needs, choice) in [
+        (
+            "[languages]\nfrench = 5\nsw = 1",
+            "scripted:knows:fra=1,swh=0.1",
+        ),
+        (
+            "[languages]\nfr = 1\nswahili = 5",
+            "scripted:knows:fra=0.1,swh=1",
+        ),
+    ] {
+        let output = decide(&["one", "two"], needs);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let decision: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(decision["choice"], choice, "{}", decision["sentence"]);
+        assert!(
+            number(&decision, "probability") > 0.95,
+            "{}",
+            decision["sentence"]
+        );
+        assert!(text(Path::new(&at("page.html"))).contains("What was not measured"));
+    }
+    // Another seed draws other items: refused, with the command that fits.
+    let output = decide(&["one", "other"], "[languages]\nfr = 1");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        stderr.contains("the setting `seed` differs, found 1, expected 0"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("hint: run again: isogloss survey"),
+        "{stderr}"
+    );
+    for (needs, sentence, hint) in [
+        (
+            "[languages]\nfrensh = 1",
+            "`frensh`, which is not known",
+            "did you mean",
+        ),
+        (
+            "[languages]\nfr = { wight = 1 }",
+            "the key `wight`",
+            "did you mean `weight`",
+        ),
+        (
+            "[languages]\nyo = 1",
+            "`yor` is needed and was surveyed in none",
+            "--langs yor",
+        ),
+    ] {
+        let output = decide(&["one", "two"], needs);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+        assert!(
+            stderr.contains(sentence) && stderr.contains(hint),
+            "{stderr}"
+        );
+    }
+}

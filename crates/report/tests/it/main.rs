@@ -4,6 +4,7 @@
 
 mod atlas;
 mod colors;
+mod decision;
 mod docs;
 mod fixture;
 mod hostile;

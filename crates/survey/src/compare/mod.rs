@@ -274,20 +274,27 @@ fn say(comparison: &mut Comparison, results: &SurveyResults) {
         let is_told = difference.q.is_some_and(|q| q <= ALPHA);
         is_told.then_some(difference.value > 0.0)
     };
-    let numbers = |name: &str, difference: Option<PairedDifference>| {
+    // As "better minus worse" where there is a better one.
+    let numbers = |name: &str, difference: Option<PairedDifference>, is_first: bool| {
         difference.map(|d| {
-            format!(
-                "{name} {} [{}]",
-                signed(d.value),
-                interval(d.low, d.high, 2)
-            )
+            let (value, low, high) = if is_first {
+                (d.value, d.low, d.high)
+            } else {
+                (-d.value, -d.high, -d.low)
+            };
+            format!("{name} {} [{}]", signed(value), interval(low, high, 2))
         })
     };
-    let both: Vec<String> = [numbers("κ", Some(kappa)), numbers("G", comparison.gain)]
+    let both = |is_first: bool| {
+        let numbers: Vec<String> = [
+            numbers("κ", Some(kappa), is_first),
+            numbers("G", comparison.gain, is_first),
+        ]
         .into_iter()
         .flatten()
         .collect();
-    let both = format!("{}, {} texts", both.join(", "), kappa.n);
+        format!("{}, {} texts", numbers.join(", "), kappa.n)
+    };
     let better = |is_first: bool| {
         let (name, other, verdict, finding) = if is_first {
             (
@@ -304,6 +311,7 @@ fn say(comparison: &mut Comparison, results: &SurveyResults) {
                 Finding::SecondBetter,
             )
         };
+        let both = both(is_first);
         if verdict == Verdict::NotServed {
             let reason = format!("{name} is above {other}, yet serves it no more: {both}");
             (Finding::NeitherServes, reason)
@@ -314,19 +322,21 @@ fn say(comparison: &mut Comparison, results: &SurveyResults) {
             )
         }
     };
+    let as_given = both(true);
     let (finding, reason) = match (told(comparison.kappa), told(comparison.gain)) {
         (Some(by_kappa), Some(by_gain)) if by_kappa != by_gain => (
             Finding::Mixed,
-            format!("κ says one thing and G the other: {both}"),
+            format!("κ says one thing and G the other: {as_given}"),
         ),
         (Some(is_first), _) | (None, Some(is_first)) => better(is_first),
-        (None, None) if (a.verdict, b.verdict) == (Verdict::NotServed, Verdict::NotServed) => {
-            (Finding::NeitherServes, format!("neither serves it: {both}"))
-        }
+        (None, None) if (a.verdict, b.verdict) == (Verdict::NotServed, Verdict::NotServed) => (
+            Finding::NeitherServes,
+            format!("neither serves it: {as_given}"),
+        ),
         (None, None) => (
             Finding::NoDifference,
             format!(
-                "no difference seen, κ ± {} would have been: {both}",
+                "no difference seen, κ ± {} would have been: {as_given}",
                 decimal(kappa.visible, 2)
             ),
         ),

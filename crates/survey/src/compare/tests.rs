@@ -179,6 +179,8 @@ fn a_difference_is_the_mean_over_directions_per_document() {
     ]);
     let turned = compare(&turned);
     assert_eq!(turned[0].finding, Finding::SecondBetter);
+    // The sentence tells how much the better one is above the other, whichever was first.
+    assert_eq!(turned[0].reason, comparison.reason);
     assert!((turned[0].kappa.unwrap().low + kappa.high).abs() < 1e-12);
 }
 

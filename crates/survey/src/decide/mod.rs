@@ -130,13 +130,17 @@ pub fn decide(question: &Question<'_>) -> Result<Decision, DecideError> {
         .filter(|&i| candidates[i].misses.is_empty())
         .collect();
     let (evidence, of_fit) = worths(results, &needs, &fit, seed);
-    for (&i, probability) in fit.iter().zip(of_fit.best()) {
-        candidates[i].probability = Some(probability);
+    // One alone is not "surely the best": there is nothing that it is better than.
+    if fit.len() > 1 {
+        for (&i, probability) in fit.iter().zip(of_fit.best()) {
+            candidates[i].probability = Some(probability);
+        }
     }
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     let rank = |i: usize| {
         let worth = candidates[i].worth.map_or(f64::NEG_INFINITY, |w| w.value);
-        (candidates[i].probability.unwrap_or(-1.0), worth)
+        let meets = if fit.contains(&i) { 0.0 } else { -1.0 };
+        (candidates[i].probability.unwrap_or(meets), worth)
     };
     order.sort_by(|&a, &b| {
         let (a, b) = (rank(a), rank(b));
