@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::process::Command;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "tour",
     "survey",
     "tokens",
+    "decide",
     "report",
     "languages",
     "score",

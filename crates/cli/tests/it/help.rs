@@ -2,10 +2,11 @@
 
 use crate::run;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "tour",
     "survey",
     "tokens",
+    "decide",
     "report",
     "languages",
     "score",
