@@ -31,8 +31,11 @@ pub(crate) mod hf_config;
 mod hf_rope;
 mod layout;
 pub(crate) mod mapped;
+mod mixture;
 mod overlay;
 pub mod quant;
+mod quantize;
+mod requantize;
 pub(crate) mod safetensors;
 pub(crate) mod settings;
 pub(crate) mod split;
@@ -51,6 +54,7 @@ pub use config::{
 };
 pub use error::{CheckpointError, KNOWN_ARCHITECTURES};
 pub(crate) use layout::expected as expected_tensors;
+pub use mixture::{Format, FormatError};
 pub use tensor::{Dtype, Tensor, View};
 
 pub(crate) use overlay::Overlay;

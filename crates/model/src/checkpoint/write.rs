@@ -14,10 +14,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use half::{bf16, f16};
 use isogloss_record::files::{self, FileError};
 
 use super::gguf::type_id;
+pub use super::quantize::{WRITABLE, quantize};
 use super::tensor::Dtype;
 
 /// A tensor to be written: shape (slowest axis first), format, bytes.
@@ -29,62 +29,6 @@ pub struct OwnedTensor {
     pub dtype: Dtype,
     /// As many as shape and format need.
     pub bytes: Vec<u8>,
-}
-
-/// Values in a storage format: F32, F16, BF16, Q8_0 or Q4_0.
-///
-/// Source: `quantize_row_q8_0_ref` and `quantize_row_q4_0_ref` of llama.cpp.
-///
-/// # Panics
-/// For another format, or if `values` is no whole number of blocks.
-pub fn quantize(dtype: Dtype, values: &[f32]) -> Vec<u8> {
-    assert!(
-        values.len().is_multiple_of(dtype.block_len()),
-        "{} values are no whole number of {dtype} blocks",
-        values.len()
-    );
-    match dtype {
-        Dtype::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Dtype::F16 => {
-            let halves = values.iter().map(|x| f16::from_f32(*x));
-            halves.flat_map(f16::to_le_bytes).collect()
-        }
-        Dtype::BF16 => {
-            let halves = values.iter().map(|x| bf16::from_f32(*x));
-            halves.flat_map(bf16::to_le_bytes).collect()
-        }
-        Dtype::Q8_0 => values.as_chunks::<32>().0.iter().flat_map(q8_0).collect(),
-        Dtype::Q4_0 => values.as_chunks::<32>().0.iter().flat_map(q4_0).collect(),
-        other => panic!("writing {other} is not implemented"),
-    }
-}
-
-/// d = largest magnitude / 127; integers are rounded.
-fn q8_0(values: &[f32; 32]) -> Vec<u8> {
-    let largest = values.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
-    let d = largest / 127.0;
-    let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
-    let mut block = f16::from_f32(d).to_le_bytes().to_vec();
-    block.extend(values.iter().map(|x| (x * inverse).round() as i8 as u8));
-    block
-}
-
-/// d = the value of largest magnitude / −8, so that this value becomes nibble 0.
-fn q4_0(values: &[f32; 32]) -> Vec<u8> {
-    let extreme = values
-        .iter()
-        .fold(0.0_f32, |max, x| if x.abs() > max.abs() { *x } else { max });
-    let d = extreme / -8.0;
-    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
-    let nibble = |x: f32| ((x * inverse + 8.5) as i8).clamp(0, 15) as u8;
-    let mut block = f16::from_f32(d).to_le_bytes().to_vec();
-    let (low, high) = values.split_at(16);
-    block.extend(
-        low.iter()
-            .zip(high)
-            .map(|(low, high)| nibble(*low) | (nibble(*high) << 4)),
-    );
-    block
 }
 
 /// Collects metadata and tensors of a GGUF file (version 3).

@@ -123,6 +123,15 @@ impl Explain for EngineError {
     }
 }
 
+/// The checkpoint, in the format that is asked for.
+fn opened(path: &Path, options: &EngineOptions) -> Result<Checkpoint, CheckpointError> {
+    let checkpoint = Checkpoint::open(path)?;
+    Ok(match options.at {
+        None => checkpoint,
+        Some(format) => checkpoint.at(format),
+    })
+}
+
 impl Engine {
     /// Opens a `.gguf` file or a Hugging Face folder. A folder without a tokenizer opens, and
     /// answers only what is given in token ids.
@@ -132,7 +141,7 @@ impl Engine {
     /// # Errors
     /// One error that says what, where, expected and found.
     pub fn open(path: &Path, name: &str, options: &EngineOptions) -> Result<Self, EngineError> {
-        Self::of_checkpoint(Checkpoint::open(path)?, path, name, options)
+        Self::of_checkpoint(opened(path, options)?, path, name, options)
     }
 
     /// The same with a PEFT adapter applied: a model of its own, with a fingerprint of its own.
@@ -147,7 +156,7 @@ impl Engine {
         options: &EngineOptions,
     ) -> Result<Self, EngineError> {
         let adapter = Adapter::open(adapter)?;
-        let mut checkpoint = Checkpoint::open(path)?;
+        let mut checkpoint = opened(path, options)?;
         adapter.apply(&mut checkpoint)?;
         Self::of_checkpoint(checkpoint, path, name, options)
     }
@@ -220,7 +229,7 @@ impl Engine {
         adapters: &[(String, PathBuf)],
         options: &EngineOptions,
     ) -> Result<Self, EngineError> {
-        let checkpoint = Checkpoint::open(path)?;
+        let checkpoint = opened(path, options)?;
         let mut opened = Vec::new();
         for (name, folder) in adapters {
             opened.push((name, Adapter::open(folder)?));

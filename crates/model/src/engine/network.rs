@@ -15,7 +15,7 @@ use crate::adapter::{Adapter, AdapterError};
 use crate::arch::forward::Decoder;
 use crate::arch::{ModelError, TensorSource, Weights};
 use crate::backend::{BackendError, RunSettings};
-use crate::checkpoint::{Checkpoint, Config};
+use crate::checkpoint::{Checkpoint, Config, Format};
 use crate::kernel::{Compute, Isa};
 
 /// How an engine uses the machine and computes, and what its hidden states are.
@@ -35,6 +35,8 @@ pub struct EngineOptions {
     pub isa: Option<Isa>,
     /// Whether the last block's pooled states are taken after the final norm.
     pub pool_after_norm: bool,
+    /// Format that the weights are brought to before they are loaded; `None`: as they are stored.
+    pub at: Option<Format>,
 }
 
 impl Default for EngineOptions {
@@ -46,6 +48,7 @@ impl Default for EngineOptions {
             memory_max: None,
             isa: None,
             pool_after_norm: false,
+            at: None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod heads;
 mod hooks;
 mod hostile;
 mod inputs;
+mod mixtures;
 mod quantization;
 mod real;
 mod reference;
