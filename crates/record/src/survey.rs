@@ -84,7 +84,7 @@ pub struct SurveySettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Register {
-    /// `udhr`, `words`, or the name of the user's text.
+    /// `udhr`, `words`, `made`, or the name of the user's text.
     pub id: String,
     /// Where it comes from, with its licence.
     pub source: String,

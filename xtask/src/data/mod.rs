@@ -13,6 +13,7 @@
 //! can demand the very same bytes.
 
 mod languages;
+mod made;
 mod npm;
 mod regions;
 mod scripts;
@@ -41,6 +42,7 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
             .or_default()
             .insert(script.to_owned());
     }
+    let made = made::read(&packages, &codes, &text_scripts)?;
     let counts = languages::TextCounts {
         udhr: udhr.counts(),
         words: words.counts(),
@@ -68,8 +70,9 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
             "packs/texts/words.zst",
             compress(&words.text(&text_scripts))?,
         ),
+        ("packs/texts/made.zst", compress(&made.text(&text_scripts))?),
     ];
-    let mut report = vec![udhr.summary(), words.summary()];
+    let mut report = vec![udhr.summary(), words.summary(), made.summary()];
     let mut stale = Vec::new();
     for (path, contents) in &outputs {
         let target = crate::root().join(path);

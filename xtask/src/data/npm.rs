@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha512};
 
 /// Name, version and SHA-512 (hex) of each package's archive.
-const PACKAGES: [(&str, &str, &str); 7] = [
+const PACKAGES: [(&str, &str, &str); 9] = [
     (
         "cldr-annotations-full",
         "48.2.0",
@@ -22,6 +22,11 @@ const PACKAGES: [(&str, &str, &str); 7] = [
         "cdf98ba2d867712c1fbf68e57afa12ae0236546807f120c61d7b2dea3504a2d1c0f27abd2207a0f63cdd24316d06ca3da6026e1bcf432b5e93ceb9990dda3606",
     ),
     (
+        "cldr-dates-full",
+        "48.2.0",
+        "cccacabe330ee35e070dfb4bafabca1f57cd4076a414d7be1758784b47a0fb398be16462f69238d5fc41dd4ad3243638d8c10cf3b8c2b80c3faa5a8281829c01",
+    ),
+    (
         "cldr-localenames-full",
         "48.2.0",
         "e28d296980f3d145e17e10a101516499597608fd184d212a13a5ab0b47cd69f6920b9bb90c05e98711f7499d548dccdaae292bf034e82997e2a24e84a962dd35",
@@ -30,6 +35,11 @@ const PACKAGES: [(&str, &str, &str); 7] = [
         "cldr-numbers-full",
         "48.2.0",
         "d0443e524543b325ce9719d69cbd51204355645a829dbd380f562b92ed286e73b2b6d6ee673f2d1e651de5ce4012f8464bf1a0db32387d36829b9d4b486213a2",
+    ),
+    (
+        "cldr-units-full",
+        "48.2.0",
+        "0630c2ed5e3a79e5f381a96722e9ab2755d00e4f3025a3b134b304e219a4053f50d219f3c67dd782d6af8a03d4c2796393b17194d416f56c7e85b16b0113eb42",
     ),
     (
         "iso-639-3",

@@ -12,6 +12,7 @@
 
 pub mod alignment;
 pub mod choice;
+pub mod chrf;
 pub mod comprehension;
 pub mod cost;
 pub mod fidelity;

@@ -100,7 +100,11 @@ pub fn decide(languages: &[Evidence], policy: &Policy) -> Vec<Decision> {
         .collect();
     // Only languages that were measured to the end are tested: the others claim nothing.
     let tested: Vec<usize> = (0..languages.len())
-        .filter(|&i| languages[i].comprehension.is_some() && languages[i].production.is_some())
+        .filter(|&i| {
+            let evidence = &languages[i];
+            // Text known by heart must not make the correction of the others milder.
+            !evidence.memorized && evidence.comprehension.is_some() && evidence.production.is_some()
+        })
         .collect();
     let adjusted = benjamini_hochberg(&tested.iter().map(|&i| p_values[i]).collect::<Vec<f64>>());
     let mut survives = vec![true; languages.len()];

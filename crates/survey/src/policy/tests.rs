@@ -210,6 +210,28 @@ fn many_languages_are_corrected_for() {
 }
 
 #[test]
+fn text_known_by_heart_makes_no_other_language_s_correction_milder() {
+    let policy = Policy::shipped();
+    let mut edge = good();
+    edge.comprehension = Some(evidence(11, 12, 0.3, 3));
+    let mut chance = good();
+    chance.production = Some(evidence(3, 12, 0.0, 3));
+    let mut by_heart = good();
+    by_heart.memorized = true;
+    // Three findings more would need q = .0038 · 24 / 4 = .023 ≤ .025 only.
+    let mut many = vec![chance; 20];
+    many.push(edge);
+    many.extend(vec![by_heart; 3]);
+    let decisions = decide(&many, &policy);
+    assert_eq!(decisions[20].verdict, Verdict::CannotSay);
+    assert!(
+        decisions[21].reason.contains("by heart"),
+        "{}",
+        decisions[21].reason
+    );
+}
+
+#[test]
 fn the_stopping_rule_sees_floor_line_and_doubt() {
     let policy = Policy::shipped();
     assert_eq!(

@@ -106,6 +106,7 @@ pub fn add_samples(
         facts.sample = texts
             .parallel
             .iter()
+            .filter(|source| source.decides())
             .find_map(|source| sample(source, lang, reference));
     }
 }

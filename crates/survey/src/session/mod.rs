@@ -227,6 +227,11 @@ impl<'a> Session<'a> {
         self.ask_second_translations()
     }
 
+    /// Whether a verdict may rest on a track's text.
+    fn decides(&self, index: usize) -> bool {
+        self.survey.texts.parallel[self.works[index].track.source].decides()
+    }
+
     fn pursued(&self) -> Vec<usize> {
         (0..self.works.len())
             .filter(|&index| self.survey.settings.complete || self.works[index].halted.is_none())

@@ -86,6 +86,8 @@ struct OfTrack {
     lang: Lang,
     register: String,
     is_own: bool,
+    /// Whether a verdict may rest on it.
+    decides: bool,
     results: RegisterResults,
     comprehension: Option<ChoiceEvidence>,
     production: Option<ChoiceEvidence>,
@@ -174,6 +176,7 @@ fn of_track(session: &Session<'_>, index: usize) -> Result<OfTrack, SurveyError>
         lang,
         register: source.register.id.clone(),
         is_own: source.is_own,
+        decides: source.decides(),
         results: RegisterResults {
             comprehension: comprehension.map(|evidence| evidence.result),
             production: production.map(|evidence| evidence.result),
@@ -216,13 +219,12 @@ fn of_cost(session: &Session<'_>, track: &Track) -> Result<Option<CostResult>, S
 
 /// The track that decides: the user's own text first, then the first one that is not known by heart.
 fn deciding(tracks: &[OfTrack]) -> Option<&OfTrack> {
-    let usable = |track: &&OfTrack| !track.is_memorized();
-    tracks
-        .iter()
-        .filter(usable)
+    let may_decide = || tracks.iter().filter(|track| track.decides);
+    let usable = || may_decide().filter(|track| !track.is_memorized());
+    usable()
         .find(|track| track.is_own)
-        .or_else(|| tracks.iter().find(usable))
-        .or_else(|| tracks.first())
+        .or_else(|| usable().next())
+        .or_else(|| may_decide().next())
 }
 
 fn evidence(session: &Session<'_>, lang: Lang, tracks: &[OfTrack]) -> Evidence {
@@ -230,7 +232,7 @@ fn evidence(session: &Session<'_>, lang: Lang, tracks: &[OfTrack]) -> Evidence {
     let track = deciding(tracks);
     let n_text = tracks
         .iter()
-        .filter(|track| !track.is_memorized() && track.comprehension.is_some())
+        .filter(|track| track.decides && !track.is_memorized() && track.comprehension.is_some())
         .count();
     Evidence {
         has_text: track.is_some(),
@@ -265,7 +267,7 @@ fn of_language(
     let main = deciding(&tracks)
         .map(|track| track.results.clone())
         .unwrap_or_default();
-    let has_text = !tracks.is_empty();
+    let has_text = tracks.iter().any(|track| track.decides);
     let mut registers: BTreeMap<String, RegisterResults> = tracks
         .into_iter()
         .map(|track| (track.register, track.results))
@@ -353,6 +355,7 @@ fn of_reference(session: &Session<'_>) -> Result<LanguageResults, SurveyError> {
         .parallel
         .iter()
         .filter(|source| source.documents.contains_key(&settings.reference))
+        .filter(|source| source.decides())
         .max_by_key(|source| source.is_own);
     let mut sizes = Vec::new();
     if let Some(source) = source.filter(|_| session.wants(Measure::Cost)) {
@@ -414,7 +417,11 @@ fn information_of_reference(session: &Session<'_>) -> Option<InformationResult> 
     if !session.wants(Measure::Information) {
         return None;
     }
-    let work = session.works.iter().max_by_key(|work| work.bits.len())?;
+    let decides = |index: &usize| session.decides(*index);
+    let index = (0..session.works.len())
+        .filter(decides)
+        .max_by_key(|&index| session.works[index].bits.len())?;
+    let work = &session.works[index];
     let n = work.bits.len();
     let texts = || {
         work.first()

@@ -12,7 +12,9 @@ impl<'a> Session<'a> {
     /// Continuations, and more of them where nothing else is open.
     pub(super) fn listen(&mut self) -> Result<(), SurveyError> {
         let settings = self.survey.settings;
-        let all = self.pursued();
+        // Made text has no running sentences to continue.
+        let mut all = self.pursued();
+        all.retain(|&index| self.decides(index));
         self.continue_texts(&all, 0, settings.n_continuations)?;
         if self.wants(Measure::Fidelity) && self.runner.backend().capabilities().chat {
             let starts = self.starts(&all, 0, settings.n_continuations);

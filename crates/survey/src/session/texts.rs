@@ -50,6 +50,13 @@ pub struct WordSource {
     pub entries: BTreeMap<Lang, BTreeMap<String, String>>,
 }
 
+impl ParallelSource {
+    /// Whether a verdict may rest on it: made text is one narrow kind and shown beside it only.
+    pub fn decides(&self) -> bool {
+        self.is_own || self.register.id != crate::text::made::ID
+    }
+}
+
 impl WordSource {
     /// Pairs of word and gloss in the reference language, by concept; English glosses itself.
     pub fn pairs(&self, lang: Lang, reference: Lang) -> Vec<(&str, &str, &str)> {

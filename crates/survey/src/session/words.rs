@@ -23,12 +23,12 @@ impl Session<'_> {
         let pursued: BTreeSet<Lang> = self
             .pursued()
             .into_iter()
+            .filter(|&index| self.decides(index))
             .map(|index| self.works[index].track.lang)
             .collect();
-        let halted: BTreeSet<Lang> = self
-            .works
-            .iter()
-            .map(|work| work.track.lang)
+        let halted: BTreeSet<Lang> = (0..self.works.len())
+            .filter(|&index| self.decides(index))
+            .map(|index| self.works[index].track.lang)
             .filter(|lang| !pursued.contains(lang))
             .collect();
         let groups: Vec<(Lang, [WordPair; GROUP])> = self

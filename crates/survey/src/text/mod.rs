@@ -1,14 +1,16 @@
-//! Text to measure with: two registers that Isogloss ships, and the user's own pairs.
+//! Text to measure with: three registers that Isogloss ships, and the user's own pairs.
 //!
 //! ```text
 //! packs/texts/udhr.zst  -> udhr()  -> ParallelText   440 languages, up to 30 articles each
 //! packs/texts/words.zst -> words() -> WordList       names of symbols with their English glosses
+//! packs/texts/made.zst  -> made()  -> ParallelText   dates, quantities and prices drawn by a seed
 //! a folder or TSV       -> own()   -> ParallelText   aligned lines, any number of languages
 //! ```
 //!
 //! Every text is NFC. Languages are keyed by their canonical code (`isogloss_lang`): with a script
 //! only where the texts at hand have several.
 
+pub mod made;
 pub mod own;
 mod pack;
 mod source;
@@ -20,6 +22,7 @@ use isogloss_lang::registry;
 use isogloss_record::Lang;
 use isogloss_record::survey::Register;
 
+pub use made::made;
 pub use source::survey_texts;
 
 /// The same documents in many languages.

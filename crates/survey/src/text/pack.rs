@@ -75,7 +75,7 @@ fn register(id: &str, source: &str, pack: &[u8]) -> Register {
     }
 }
 
-fn decompress(pack: &[u8]) -> String {
+pub(super) fn decompress(pack: &[u8]) -> String {
     let bytes = zstd::bulk::decompress(pack, N_BYTES_MAX).expect("packs are part of the program");
     String::from_utf8(bytes).expect("packs are written by xtask")
 }

@@ -1,8 +1,10 @@
 //! Integration tests of the survey.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod chrf;
 mod flow;
 mod invented;
+mod memory;
 mod own_text;
 mod planted;
 mod premium;

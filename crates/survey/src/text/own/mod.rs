@@ -169,7 +169,7 @@ fn register(name: &str, languages: &BTreeMap<Lang, Vec<Translation>>) -> Registe
         .filter(|stem| !stem.is_empty())
         .unwrap_or("text");
     let id = match stem {
-        "udhr" | "words" => format!("own-{stem}"),
+        "udhr" | "words" | "made" => format!("own-{stem}"),
         _ => stem.to_owned(),
     };
     Register {
