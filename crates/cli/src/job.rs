@@ -3,7 +3,7 @@
 //! The folder: `run.json` (configuration, machine, times, tokens), `responses.zst` (every answer),
 //! `results.json`, and the atlas made from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use isogloss_lang::identify::Identifier;
 use isogloss_lang::registry;
 use isogloss_model::{Backend, RunSettings};
 use isogloss_record::survey::LanguageFacts;
-use isogloss_record::{Lang, Prompt, Request, RunInfo, Span, Store, Usage, files};
+use isogloss_record::{Lang, Prompt, Request, RunInfo, Seed, Span, Store, Usage, files};
 use isogloss_report::{AtlasOptions, comparison_table, summary_table, write_reports};
 use isogloss_survey::text::{self, ParallelText};
 use isogloss_survey::{
@@ -42,13 +42,31 @@ pub(crate) struct Job<'a> {
 /// Texts at hand: the embedded ones, or the user's own in place of the embedded running text.
 pub(crate) struct Texts {
     own: Option<ParallelText>,
+    registers: BTreeSet<RegisterName>,
+    /// Dates, quantities and prices, where they are asked for.
+    made: Option<ParallelText>,
+}
+
+/// A register that the program ships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum RegisterName {
+    /// The Universal Declaration of Human Rights
+    Udhr,
+    /// Names of emoji and symbols
+    Words,
+    /// Dates, quantities and prices made by the seed; no verdict rests on them
+    Made,
 }
 
 impl Texts {
     /// Reads the user's own pairs, if there are any.
     pub(crate) fn gather(own: Option<&Path>) -> Result<Self> {
         let Some(path) = own else {
-            return Ok(Self { own: None });
+            return Ok(Self {
+                own: None,
+                registers: BTreeSet::from([RegisterName::Udhr, RegisterName::Words]),
+                made: None,
+            });
         };
         let own = text::own::own(path)?;
         for note in &own.notes {
@@ -56,7 +74,24 @@ impl Texts {
         }
         Ok(Self {
             own: Some(own.text),
+            registers: BTreeSet::from([RegisterName::Words]),
+            made: None,
         })
+    }
+
+    /// With these registers instead of the usual ones, beside the user's own text; none: the usual.
+    pub(crate) fn choosing(self, registers: &[RegisterName], seed: Seed) -> Self {
+        if registers.is_empty() {
+            return self;
+        }
+        let registers: BTreeSet<RegisterName> = registers.iter().copied().collect();
+        Self {
+            made: registers
+                .contains(&RegisterName::Made)
+                .then(|| text::made(seed)),
+            registers,
+            ..self
+        }
     }
 
     /// Languages that there is text for: running text or words.
@@ -69,15 +104,15 @@ impl Texts {
 
     /// What a survey of these languages reads.
     pub(crate) fn of(&self, languages: &[Lang]) -> SurveyTexts {
-        match &self.own {
-            None => SurveyTexts::gather(languages, &[text::udhr()], &[], Some(text::words())),
-            Some(own) => SurveyTexts::gather(
-                languages,
-                &[],
-                std::slice::from_ref(own),
-                Some(text::words()),
-            ),
-        }
+        let packs: Vec<&ParallelText> = (self.has(RegisterName::Udhr).then(text::udhr).into_iter())
+            .chain(&self.made)
+            .collect();
+        let words = self.has(RegisterName::Words).then(text::words);
+        SurveyTexts::gather(languages, &packs, self.own.as_slice(), words)
+    }
+
+    fn has(&self, register: RegisterName) -> bool {
+        self.registers.contains(&register)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a name to a model that can be asked.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use isogloss_client::{
@@ -9,6 +9,7 @@ use isogloss_client::{
 };
 use isogloss_lang::registry;
 use isogloss_model::Backend;
+use isogloss_model::checkpoint::Format;
 use isogloss_model::engine::{Engine, EngineOptions};
 use isogloss_model::scripted::{KnownText, ScriptedModel, ScriptedSpec};
 use isogloss_model::seq2seq::Seq2Seq;
@@ -22,6 +23,59 @@ use crate::progress::{self, Unit};
 
 /// Beginning of the names of scripted models.
 const SCRIPTED: &str = "scripted:";
+
+/// Every model in every format, by the names of [`split_format`]; as they are where none is given.
+pub(crate) fn in_formats(models: &[String], formats: &[Format]) -> Result<Vec<String>> {
+    if formats.is_empty() {
+        return Ok(models.to_vec());
+    }
+    let mut all = Vec::with_capacity(models.len() * formats.len());
+    for model in models {
+        if ServerAddress::is_one(model) || model.starts_with(SCRIPTED) {
+            return Err(no_weights(model));
+        }
+        if split_format(model)?.1.is_some() {
+            return Err(CliError::new(format!("`{model}` names its format already"))
+                .hint("leave out `--at`, or the format behind the name"));
+        }
+        all.extend(formats.iter().map(|format| format!("{model}@{format}")));
+    }
+    Ok(all)
+}
+
+fn no_weights(model: &str) -> CliError {
+    CliError::new(format!(
+        "`{model}` has no weights here that could be brought to another format"
+    ))
+    .hint("give a model's files, or start the server with a model of that format")
+}
+
+/// `MODEL@FORMAT` as model and format. A name without one is left whole, and so are a hub revision,
+/// a file with an `@` in its name, and a server's model, which may be called so.
+fn split_format(name: &str) -> Result<(&str, Option<Format>)> {
+    let Some((model, format)) = name.rsplit_once('@') else {
+        return Ok((name, None));
+    };
+    if model.is_empty() || Path::new(name).exists() || ServerAddress::is_one(name) {
+        return Ok((name, None));
+    }
+    match format.parse() {
+        Ok(_) if model.starts_with(SCRIPTED) => Err(no_weights(model)),
+        Ok(format) => Ok((model, Some(format))),
+        Err(error) if is_format(format) => Err(CliError::new(format!("`{name}`: {error}"))),
+        Err(_) => Ok((name, None)),
+    }
+}
+
+/// Whether it looks like a format (`q4`, `iq3_xs`, `bf16`), known or not.
+fn is_format(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["iq", "tq", "q", "bf", "f"].iter().any(|start| {
+        lower
+            .strip_prefix(start)
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
+}
 
 /// The files behind a name; fetched once where the name is not a path.
 pub(crate) fn locate(name: &str, quiet: bool) -> Result<ModelFiles> {
@@ -93,6 +147,7 @@ pub(crate) fn open(
     retries: &Retries,
     quiet: bool,
 ) -> Result<Box<dyn Backend>> {
+    split_format(name)?;
     if name.starts_with(SCRIPTED) {
         return Ok(Box::new(scripted(name, reference, &known())?));
     }
@@ -107,6 +162,7 @@ pub(crate) fn open(
 
 /// A model for lines of input: where it is scripted, it has seen the shipped texts.
 pub(crate) fn open_for_lines(name: &str, options: &EngineOptions) -> Result<Box<dyn Backend>> {
+    split_format(name)?;
     if ServerAddress::is_one(name) {
         return Ok(Box::new(server(name, &Retries::default())?));
     }
@@ -142,11 +198,13 @@ pub(crate) fn open_beside(
     if ServerAddress::is_one(name) || name.starts_with(SCRIPTED) {
         return refused("it has no weights here");
     }
+    let (name, options) = in_its_format(name, options)?;
     let files = locate(name, false)?;
     if files.adapter.is_some() {
         return refused("it has one in its weights");
     }
-    let mut names = vec![files.name.as_str()];
+    let shown = named(&files.name, &options);
+    let mut names = vec![shown.as_str()];
     for (adapter, _) in adapters {
         if names.contains(&adapter.as_str()) {
             return Err(
@@ -156,7 +214,7 @@ pub(crate) fn open_beside(
         }
         names.push(adapter);
     }
-    let engine = Engine::open_beside(&files.path, &files.name, adapters, options)?;
+    let engine = Engine::open_beside(&files.path, &shown, adapters, &options)?;
     Ok(Box::new(engine))
 }
 
@@ -196,15 +254,44 @@ fn server(name: &str, retries: &Retries) -> Result<ServerModel> {
 }
 
 fn engine(name: &str, options: &EngineOptions, quiet: bool) -> Result<Box<dyn Backend>> {
+    let (name, options) = in_its_format(name, options)?;
     let files = locate(name, quiet)?;
     if files.adapter.is_none() && Seq2Seq::is_one(&files.path) {
-        return Ok(Box::new(Seq2Seq::open(&files.path, &files.name, options)?));
+        if let Some(format) = options.at {
+            return Err(CliError::new(format!(
+                "`{name}` is an encoder-decoder: only decoders can be brought to {format}"
+            ))
+            .hint("leave out the format"));
+        }
+        return Ok(Box::new(Seq2Seq::open(&files.path, &files.name, &options)?));
     }
+    let shown = named(&files.name, &options);
     let engine = match &files.adapter {
-        None => Engine::open(&files.path, &files.name, options)?,
-        Some(adapter) => Engine::open_adapted(&files.path, adapter, &files.name, options)?,
+        None => Engine::open(&files.path, &shown, &options)?,
+        Some(adapter) => Engine::open_adapted(&files.path, adapter, &shown, &options)?,
     };
     Ok(Box::new(engine))
+}
+
+/// A name without its format, which goes into the options.
+fn in_its_format<'a>(name: &'a str, options: &EngineOptions) -> Result<(&'a str, EngineOptions)> {
+    let (name, at) = split_format(name)?;
+    let at = at.or(options.at);
+    Ok((
+        name,
+        EngineOptions {
+            at,
+            ..options.clone()
+        },
+    ))
+}
+
+/// What a model is called in results.
+fn named(name: &str, options: &EngineOptions) -> String {
+    match options.at {
+        None => name.to_owned(),
+        Some(format) => format!("{name}@{format}"),
+    }
 }
 
 /// A model with planted truth; its languages are those of the registry, as they are at hand.

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use isogloss_lang::registry;
+use isogloss_model::checkpoint::Format;
 use isogloss_record::{Lang, Seed, files};
 use isogloss_survey::{ItemCount, Policy, Settings};
 
 use crate::args::{Compute, Fit};
 use crate::error::Result;
-use crate::job::{self, Job, Texts};
+use crate::job::{self, Job, RegisterName, Texts};
+use crate::model;
 
 /// Draw the line of one model or several: which languages do they serve?
 ///
@@ -24,6 +26,7 @@ Examples:
   isogloss survey ./model-a ./model-b --langs all --fast --out fast-run
   isogloss survey gemma3-270m --langs sw,ha --text my-pairs.tsv --out own-run
   isogloss survey gemma3-270m gemma3-270m+./my-lora --langs sw,ha,en --out before-and-after
+  isogloss survey smollm2-135m smollm2-135m@q4_k_m --langs sw,fr --out what-four-bits-cost
   isogloss survey scripted:knows:fra=.9,hau=.1/0/.5 --langs fr,ha,eu --out planted
 
 Planted truth: a model named scripted:VARIANT[:SKILLS] has no weights and knows the survey's own
@@ -59,6 +62,18 @@ pub(crate) struct Args {
     /// `hau_Latn.txt`…, line by line the same content. They replace the embedded running text.
     #[arg(long, value_name = "PATH")]
     text: Option<PathBuf>,
+
+    /// Texts that the program ships, by commas [default: udhr,words; with --text: words]
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
+    registers: Vec<RegisterName>,
+
+    /// Format of the weights, or several by commas: each model is surveyed in each, as llama.cpp's
+    /// `llama-quantize` would write it (f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0, q3_k_m, q2_k…)
+    ///
+    /// `MODEL@FORMAT` in place of a model's name does it for one, here and in `score`, `generate`,
+    /// `hidden` and `serve`.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    at: Vec<Format>,
 
     /// Comprehension on 8 items, 24 words, information and cost only
     #[arg(long)]
@@ -116,7 +131,8 @@ fn item_count(text: &str) -> std::result::Result<ItemCount, String> {
 pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
     let registry = registry();
     let reference: Lang = registry.resolve(&args.reference)?;
-    let texts = Texts::gather(args.text.as_deref())?;
+    let texts = Texts::gather(args.text.as_deref())?.choosing(&args.registers, Seed(args.seed));
+    let models = model::in_formats(&args.models, &args.at)?;
     let languages = registry.select(&args.langs, &texts.languages())?;
     let defaults = if args.fast {
         Settings::fast()
@@ -140,7 +156,7 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
     job::run(
         &Job {
             command: "survey",
-            models: &args.models,
+            models: &models,
             languages: &languages,
             texts: &texts,
             settings: &settings,

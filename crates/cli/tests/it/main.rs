@@ -4,6 +4,7 @@
 
 mod encoders;
 mod errors;
+mod formats;
 mod help;
 mod memory;
 mod planted;
