@@ -12,6 +12,7 @@
 
 pub mod comparison;
 pub mod decision;
+pub mod diff;
 mod estimate;
 mod explain;
 pub mod files;

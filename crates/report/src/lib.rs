@@ -5,6 +5,7 @@
 //!                           -> summary, Markdown, CSV
 //! TokensReport              -> view                   -> tokens.html, Markdown, CSV
 //! Decision                  -> view                   -> one page, lines for the terminal
+//! AtlasDiff                 -> view                   -> diff.html, Markdown
 //! ```
 //!
 //! No number is made here: every figure is one of the results, formatted, and every position is
@@ -15,6 +16,7 @@ mod card;
 mod chart;
 mod compare;
 mod decision;
+mod diff;
 mod escape;
 mod filter;
 mod map;
@@ -35,7 +37,10 @@ pub use compare::comparison_table;
 pub use decision::{
     calibration_markdown, calibration_table, decision_html, decision_lines, decision_table,
 };
-pub use run::{ReportError, WrittenReports, read_run, write_reports};
+pub use diff::{
+    DiffTitles, diff_html, diff_markdown, diff_table, diff_warning, pair_line, pair_title,
+};
+pub use run::{ReportError, WrittenDiff, WrittenReports, read_run, write_diff, write_reports};
 pub use summary::{atlas_csv, atlas_markdown, line_in_words, summary_table};
 pub use table::Table;
 pub use tokens::{tokens_csv, tokens_html, tokens_markdown, tokens_table};

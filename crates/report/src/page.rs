@@ -5,8 +5,9 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 /// Every template by its name.
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 13] = [
     ("atlas.html", include_str!("../templates/atlas.html")),
+    ("diff.html", include_str!("../templates/diff.html")),
     ("tokens.html", include_str!("../templates/tokens.html")),
     ("decision.html", include_str!("../templates/decision.html")),
     (

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use isogloss_record::diff::AtlasDiff;
 use isogloss_record::files::{self, FileError};
 use isogloss_record::survey::{SCHEMA, SCHEMAS_READ, SurveyResults};
 use isogloss_record::{Explain, RunInfo};
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::atlas::{AtlasOptions, atlas_html};
+use crate::diff::{DiffTitles, diff_html, diff_markdown};
 use crate::summary::{atlas_csv, atlas_markdown};
 
 /// Why a report could not be made.
@@ -126,6 +128,38 @@ pub fn write_reports(folder: &Path, options: &AtlasOptions) -> Result<WrittenRep
     )?;
     files::write_atomic(&written.markdown, atlas_markdown(&results).as_bytes())?;
     files::write_atomic(&written.csv, atlas_csv(&results).as_bytes())?;
+    Ok(written)
+}
+
+/// The pages of a diff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenDiff {
+    /// The page that opens from disk.
+    pub html: PathBuf,
+    /// The same as Markdown.
+    pub markdown: PathBuf,
+}
+
+/// Writes `diff.html` and `diff.md` into the folder of the second survey.
+pub fn write_diff(
+    folder: &Path,
+    diff: &AtlasDiff,
+    titles: DiffTitles,
+    how_to_rerun: &str,
+    version: &str,
+) -> Result<WrittenDiff, ReportError> {
+    let written = WrittenDiff {
+        html: folder.join("diff.html"),
+        markdown: folder.join("diff.md"),
+    };
+    files::write_atomic(
+        &written.html,
+        diff_html(diff, titles, how_to_rerun, version)?.as_bytes(),
+    )?;
+    files::write_atomic(
+        &written.markdown,
+        diff_markdown(diff, titles, how_to_rerun).as_bytes(),
+    )?;
     Ok(written)
 }
 

@@ -7,8 +7,10 @@
 //! [`survey`] does all of it for models, languages, texts and settings; what each measure is stands
 //! on its own page in [`measures`], where the lines are in [`policy`].
 
+pub mod comparable;
 pub mod compare;
 pub mod decide;
+pub mod diff;
 pub mod items;
 mod known;
 pub mod measures;
@@ -20,6 +22,7 @@ pub mod tokens;
 
 mod error;
 
+pub use diff::{DiffError, atlas_diff};
 pub use error::SurveyError;
 pub use known::known_texts;
 pub use plan::{ItemCount, Plan, Settings, TOUR_LANGUAGES, plan};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod diff;
 mod encoders;
 mod errors;
 mod formats;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{run, run_on_lines, text};
 
 #[track_caller]
-fn survey(model: &str, langs: &str, out: &Path, extra: &[&str]) -> Value {
+pub(crate) fn survey(model: &str, langs: &str, out: &Path, extra: &[&str]) -> Value {
     let out_name = out.display().to_string();
     let mut arguments = vec!["survey", model, "--langs", langs, "--out", &out_name];
     arguments.extend(extra);

@@ -8,7 +8,7 @@ use isogloss_report::{
 
 use crate::fixture;
 
-const HOSTILE: &str =
+pub(crate) const HOSTILE: &str =
     "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&{{ 7*7 }}{% x %}|\n=cmd()";
 
 /// Every open element is closed in its order, attributes are quoted, and text holds no bare `<`.
@@ -181,7 +181,7 @@ fn markup_in_tokens_stays_text() {
 }
 
 #[track_caller]
-fn check_inert(text: &str) {
+pub(crate) fn check_inert(text: &str) {
     for live in ["<script>alert", "<img", "onerror=alert(2)>"] {
         assert!(!text.contains(live), "`{live}` came through");
     }

@@ -5,6 +5,7 @@
 mod atlas;
 mod colors;
 mod decision;
+mod diff;
 mod docs;
 mod fixture;
 mod hostile;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod chrf;
+mod diff;
 mod flow;
 mod invented;
 mod memory;
