@@ -45,6 +45,8 @@ pub(crate) struct Texts {
     registers: BTreeSet<RegisterName>,
     /// Dates, quantities and prices, where they are asked for.
     made: Option<ParallelText>,
+    /// Texts that take the place of all others.
+    given: Option<SurveyTexts>,
 }
 
 /// A register that the program ships.
@@ -66,6 +68,7 @@ impl Texts {
                 own: None,
                 registers: BTreeSet::from([RegisterName::Udhr, RegisterName::Words]),
                 made: None,
+                given: None,
             });
         };
         let own = text::own::own(path)?;
@@ -76,7 +79,18 @@ impl Texts {
             own: Some(own.text),
             registers: BTreeSet::from([RegisterName::Words]),
             made: None,
+            given: None,
         })
+    }
+
+    /// These texts and no others.
+    pub(crate) fn given(texts: SurveyTexts) -> Self {
+        Self {
+            own: None,
+            registers: BTreeSet::new(),
+            made: None,
+            given: Some(texts),
+        }
     }
 
     /// With these registers instead of the usual ones, beside the user's own text; none: the usual.
@@ -96,14 +110,22 @@ impl Texts {
 
     /// Languages that there is text for: running text or words.
     pub(crate) fn languages(&self) -> Vec<Lang> {
-        match &self.own {
-            None => text::languages(),
-            Some(own) => own.languages.keys().copied().collect(),
+        match self {
+            Self::Shipped => text::languages(),
+            Self::Own(own) => own.languages.keys().copied().collect(),
+            Self::Given(texts) => {
+                let all = texts.parallel.iter().flat_map(|text| text.documents.keys());
+                let all: BTreeSet<Lang> = all.copied().collect();
+                all.into_iter().collect()
+            }
         }
     }
 
     /// What a survey of these languages reads.
     pub(crate) fn of(&self, languages: &[Lang]) -> SurveyTexts {
+        if let Some(given) = &self.given {
+            return given.clone();
+        }
         let packs: Vec<&ParallelText> = (self.has(RegisterName::Udhr).then(text::udhr).into_iter())
             .chain(&self.made)
             .collect();

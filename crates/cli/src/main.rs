@@ -39,7 +39,7 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     Tour(command::tour::Args),
-    Survey(command::survey::Args),
+    Survey(Box<command::survey::Command>),
     Tokens(command::tokens::Args),
     Decide(command::decide::Args),
     Report(command::report::Args),
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let stop = interrupt::install();
     let result = match cli.command {
         Command::Tour(args) => command::tour::run(&args, stop),
-        Command::Survey(args) => command::survey::run(&args, stop),
+        Command::Survey(args) => command::survey::run(*args, stop),
         Command::Tokens(args) => command::tokens::run(&args),
         Command::Decide(args) => command::decide::run(&args),
         Command::Report(args) => command::report::run(&args),

@@ -12,6 +12,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Tokens of model work.
     Tokens,
+    /// Sequences of a training.
+    Sequences,
 }
 
 /// A bar over `total` units; hidden where stderr is not a terminal or `quiet` is set.
@@ -23,6 +25,7 @@ pub(crate) fn bar(total: u64, unit: Unit, quiet: bool) -> ProgressBar {
     };
     let template = match unit {
         Unit::Bytes => "{msg} {wide_bar} {bytes}/{total_bytes} {eta} left",
+        Unit::Sequences => "{msg} {wide_bar} {human_pos}/{human_len} sequences {eta} left",
         Unit::Tokens => "{msg} {wide_bar} {human_pos}/{human_len} tokens {per_sec} {eta} left",
     };
     let style = ProgressStyle::with_template(template).expect("the templates are constants");

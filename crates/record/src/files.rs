@@ -78,6 +78,16 @@ pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(FileError::at("create", path))
 }
 
+/// Removes a file; one that is not there is no error.
+pub fn remove_if_there(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::at("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Replaces a file in one step: readers see the old or the new contents, never a part.
 ///
 /// A device or a pipe (`/dev/stdout`) is written to as it is: a file in its place would be damage.

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod session;
 pub mod text;
 pub mod tokens;
+pub mod validate;
 
 mod error;
 

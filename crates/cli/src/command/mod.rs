@@ -14,3 +14,4 @@ pub(crate) mod survey;
 pub(crate) mod tokenize;
 pub(crate) mod tokens;
 pub(crate) mod tour;
+pub(crate) mod validate;

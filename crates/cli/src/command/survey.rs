@@ -9,7 +9,8 @@ use isogloss_record::{Lang, Seed, files};
 use isogloss_survey::{ItemCount, Policy, Settings};
 
 use crate::args::{Compute, Fit};
-use crate::error::Result;
+use crate::command::validate;
+use crate::error::{CliError, Result};
 use crate::job::{self, Job, RegisterName, Texts};
 use crate::model;
 
@@ -20,7 +21,10 @@ use crate::model;
 /// atlas that opens in a browser. Running the same command again resumes. Of several models, one that
 /// fails leaves the others' results whole: it is listed with its reason, and the exit status is 3.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
 Examples:
   isogloss survey smollm2-135m --langs ha,eu,or,kk --out my-run
   isogloss survey ./model-a ./model-b --langs all --fast --out fast-run
@@ -36,8 +40,19 @@ texts by its skills, so that what the survey says can be held against what is tr
             other=.5: all other languages; seed=1: which texts it happens to know;
             fails=300: it fails after so many answers
   VARIANT   knows, ignores-context, reads-length, copies-names, position (prefers one option)
-A token of theirs is a character, so their continuations are short and fidelity comes out low.")]
-pub(crate) struct Args {
+A token of theirs is a character, so their continuations are short and fidelity comes out low."
+)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    study: Option<validate::Command>,
+
+    #[command(flatten)]
+    survey: Option<Args>,
+}
+
+/// What to survey.
+#[derive(clap::Args)]
+struct Args {
     /// Models: paths, hub ids (`org/name`), short names (`smollm2-135m`), servers
     /// (`http://127.0.0.1:8377/v1#model`, the key in ISOGLOSS_API_KEY) or `scripted:` ones;
     /// `MODEL+DIR` adds a PEFT adapter
@@ -128,7 +143,15 @@ fn item_count(text: &str) -> std::result::Result<ItemCount, String> {
     }
 }
 
-pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
+pub(crate) fn run(command: Command, stop: &AtomicBool) -> Result<()> {
+    match (command.study, command.survey) {
+        (Some(study), _) => validate::run(&study, stop),
+        (None, Some(args)) => survey(&args, stop),
+        (None, None) => Err(CliError::new("no model to survey")),
+    }
+}
+
+fn survey(args: &Args, stop: &AtomicBool) -> Result<()> {
     let registry = registry();
     let reference: Lang = registry.resolve(&args.reference)?;
     let texts = Texts::gather(args.text.as_deref())?.choosing(&args.registers, Seed(args.seed));

@@ -25,6 +25,7 @@ mod folder;
 mod gguf;
 mod gguf_pre;
 mod hf;
+pub mod learn;
 mod longest;
 mod merges;
 mod normalizer;

@@ -92,6 +92,47 @@ impl Moments {
             });
         }
     }
+
+    /// Steps so far.
+    pub(super) fn n_steps(&self) -> i32 {
+        self.n_steps
+    }
+
+    /// A tensor's moments, row by row; `None` before its first step.
+    pub(super) fn values(&self, id: usize) -> Option<Vec<f32>> {
+        let rows = self.of.get(id)?.as_ref()?;
+        Some(
+            (0..rows.n_rows())
+                .flat_map(|i| rows.row(i))
+                .copied()
+                .collect(),
+        )
+    }
+
+    /// Puts back what [`Moments::values`] gave of a tensor like this one; false where it does not
+    /// fit.
+    pub(super) fn restore(&mut self, id: usize, values: Option<Vec<f32>>, like: &Rows) -> bool {
+        self.of.resize_with(self.of.len().max(id + 1), || None);
+        self.of[id] = None;
+        let Some(values) = values else {
+            return true;
+        };
+        let mut rows = Rows::new(2 * like.width());
+        rows.set_rows(like.n_rows());
+        if values.len() != rows.n_rows() * rows.width() {
+            return false;
+        }
+        for (i, row) in values.chunks_exact(rows.width()).enumerate() {
+            rows.row_mut(i).copy_from_slice(row);
+        }
+        self.of[id] = Some(rows);
+        true
+    }
+
+    /// Puts back how many steps there were.
+    pub(super) fn restore_steps(&mut self, n_steps: i32) {
+        self.n_steps = n_steps;
+    }
 }
 
 by_isa! {

@@ -41,6 +41,7 @@ mod attention;
 mod batch;
 mod block;
 mod embedding;
+mod fresh;
 mod gradients;
 mod head;
 mod lora;
@@ -49,6 +50,7 @@ mod parameters;
 mod pass;
 mod passes;
 mod rows;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -58,6 +60,7 @@ use isogloss_record::files::FileError;
 
 pub use adamw::AdamW;
 pub use batch::Sequence;
+pub use fresh::{Shape, write_untrained};
 pub use lora::Lora;
 
 use crate::arch::{ModelError, Rope, TensorSource, alibi};
@@ -140,6 +143,20 @@ pub enum TrainError {
         /// What does not fit.
         what: String,
     },
+    /// A size that no model has.
+    #[error("a new model: {what}")]
+    Fresh {
+        /// What does not fit.
+        what: String,
+    },
+    /// A saved state that is not one of this training.
+    #[error("`{}` is no state of this training: {what}", .path.display())]
+    State {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What does not fit.
+        what: String,
+    },
     /// Values that are not those of a tensor.
     #[error("`{name}` {what}")]
     Tensor {
@@ -190,6 +207,8 @@ impl Explain for TrainError {
             }
             Self::Tensor { .. } => "compare with the names and shapes of `weights`".into(),
             Self::File(error) => return error.hint(),
+            Self::Fresh { .. } => "choose widths that the heads divide".into(),
+            Self::State { .. } => "delete the file to train from the beginning".into(),
             Self::Derivatives { .. } => return None,
             Self::NotFinite { .. } => {
                 "lower the learning rate, or leave out the text at fault".into()

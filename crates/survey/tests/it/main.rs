@@ -5,6 +5,7 @@ mod chrf;
 mod diff;
 mod flow;
 mod invented;
+mod ladder;
 mod memory;
 mod own_text;
 mod planted;
