@@ -20,6 +20,7 @@
 //! ```
 
 mod config;
+pub mod damage;
 mod error;
 pub(crate) mod family;
 pub(crate) mod folder;

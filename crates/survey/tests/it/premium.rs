@@ -10,42 +10,14 @@ use std::path::{Path, PathBuf};
 use isogloss_lang::registry;
 use isogloss_model::tokenizer::Tokenizer;
 use isogloss_record::{Lang, Seed, files};
-use isogloss_stats::correlation::pearson;
 use isogloss_survey::SurveyTexts;
 use isogloss_survey::text::own::own;
 use isogloss_survey::tokens::{Counter, Prices, TokensInput, USUAL_CHAT, tokens};
+use isogloss_survey::validate::cost::{agreement, published};
 
 fn shared() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/flores200");
     folder.is_dir().then_some(folder)
-}
-
-/// Published counts of a column, by language.
-fn published(folder: &Path, column: &str) -> BTreeMap<Lang, f64> {
-    let map = files::read_to_string(&folder.join("language_map.csv")).unwrap();
-    let codes: BTreeMap<&str, &str> = map
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.rsplit_once(", "))
-        .collect();
-    let table = files::read_to_string(&folder.join("tokenization_lengths.csv")).unwrap();
-    let mut lines = table.lines();
-    let n_columns = lines.clone().next().unwrap().split(',').count();
-    let place = lines
-        .next()
-        .unwrap()
-        .split(',')
-        .position(|name| name == column)
-        .unwrap();
-    lines
-        .filter_map(|line| {
-            // Names may hold commas: counted from the right.
-            let fields: Vec<&str> = line.rsplitn(n_columns, ',').collect();
-            let code = codes.get(fields[n_columns - 1].trim_matches('"'))?;
-            let lang = registry().resolve(code).ok()?;
-            Some((lang, fields[n_columns - 1 - place].parse().ok()?))
-        })
-        .collect()
 }
 
 #[test]
@@ -81,43 +53,21 @@ fn premiums_go_with_the_published_table() {
     })
     .unwrap();
     let ours = &report.models[0].languages;
-    let compare = |column: &str, ours_of: &dyn Fn(Lang) -> f64, script: Option<&str>| {
-        let published = published(&folder, column);
-        let reference = published[&english];
-        let pairs: Vec<(f64, f64)> = published
-            .iter()
-            .filter(|(lang, _)| ours.contains_key(lang))
-            .filter(|(lang, _)| {
-                script.is_none_or(|script| {
-                    registry()
-                        .script(**lang)
-                        .is_some_and(|s| s.code() == script)
-                })
-            })
-            .map(|(&lang, &count)| (ours_of(lang), count / reference))
-            .collect();
-        let (a, b): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-        let r = pearson(&a, &b).unwrap();
-        println!(
-            "{column}, {}: r {:.3} [{:.3}, {:.3}], n {}",
-            script.unwrap_or("all"),
-            r.value,
-            r.low,
-            r.high,
-            r.n
-        );
-        r
+    let read = |name: &str| files::read_to_string(&folder.join(name)).unwrap();
+    let (table, names) = (read("tokenization_lengths.csv"), read("language_map.csv"));
+    let compare = |column: &str, ours_of: &dyn Fn(Lang) -> f64| {
+        let theirs = published(&table, &names, column, english).unwrap();
+        let of_ours = ours.keys().map(|&lang| (lang, ours_of(lang))).collect();
+        agreement(column, &of_ours, &theirs)
     };
     let premium = |lang| ours[&lang].premium.value;
     let bytes = |lang| ours[&lang].byte_premium;
-    let by_tokens = compare("GPT-2", &premium, None);
-    assert!(
-        by_tokens.n >= 190 && by_tokens.value >= 0.97,
-        "{by_tokens:?}"
-    );
-    let within_latin = compare("GPT-2", &premium, Some("Latn"));
-    assert!(within_latin.value > 0.0, "{within_latin:?}");
-    let by_bytes = compare("ByT5", &bytes, None);
+    let by_tokens = compare("GPT-2", &premium);
+    let all = by_tokens.all.unwrap();
+    assert!(all.n >= 190 && all.value >= 0.97, "{all:?}");
+    let within_latin = by_tokens.within["Latn"];
+    assert!(within_latin.low > 0.0, "{within_latin:?}");
+    let by_bytes = compare("ByT5", &bytes).all.unwrap();
     assert!(by_bytes.value >= 0.995, "{by_bytes:?}");
     // A planted fault: premiums of the wrong languages do not go together.
     let shifted: BTreeMap<Lang, f64> = all
@@ -125,5 +75,6 @@ fn premiums_go_with_the_published_table() {
         .zip(all.iter().skip(17).chain(&all))
         .map(|(&a, &b)| (a, premium(b)))
         .collect();
-    assert!(compare("GPT-2", &|lang| shifted[&lang], None).value < 0.5);
+    let fault = compare("GPT-2", &|lang| shifted[&lang]).all.unwrap();
+    assert!(fault.value < 0.5, "{fault:?}");
 }

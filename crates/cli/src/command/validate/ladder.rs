@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use isogloss_lang::registry;
-use isogloss_record::survey::SurveyResults;
 use isogloss_record::{Lang, Seed, files};
 use isogloss_survey::validate::ladder::{
     LadderResults, LadderSettings, climb, exposure, folders, order,
@@ -129,10 +128,7 @@ pub(super) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         },
         stop,
     )?;
-    let path = survey.join("results.json");
-    let text = files::read_to_string(&path)?;
-    let results: SurveyResults = serde_json::from_str(&text)
-        .map_err(|error| CliError::new(format!("`{}` is damaged: {error}", path.display())))?;
+    let results = super::results(&survey)?;
     let ladder = order(&settings, &results);
     let json = serde_json::to_string_pretty(&ladder).expect("results are plain values");
     files::write_atomic(&args.out.join("order.json"), format!("{json}\n").as_bytes())?;
@@ -152,10 +148,7 @@ fn table(results: &LadderResults) -> (Vec<String>, Vec<Vec<String>>) {
     header.extend(["wrong pairs", "ends apart", "tau"].map(str::to_owned));
     let rows = results.ladders.iter().map(|ladder| {
         let mut row = vec![ladder.lang.to_string(), ladder.measure.clone()];
-        row.extend(ladder.rungs.iter().map(|rung| match rung.value {
-            Some(v) => format!("{:.2} [{:.2}, {:.2}]", v.value, v.low, v.high),
-            None => "not measured".to_owned(),
-        }));
+        row.extend(ladder.rungs.iter().map(|rung| super::interval(rung.value)));
         row.push(format!("{} of {}", ladder.n_wrong, ladder.n_pairs));
         row.push(if ladder.ends_apart { "yes" } else { "no" }.to_owned());
         row.push((ladder.tau).map_or("-".to_owned(), |tau| format!("{tau:.2}")));

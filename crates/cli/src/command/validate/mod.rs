@@ -1,10 +1,18 @@
 //! `isogloss survey validate`: does the survey see what is there, and nothing else?
 
+mod controls;
+mod cost;
 mod ladder;
+mod planted;
+mod xcopa;
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use crate::error::Result;
+use isogloss_record::survey::SurveyResults;
+use isogloss_record::{Estimate, files};
+
+use crate::error::{CliError, Result};
 
 /// The studies behind `docs/validation.md`.
 #[derive(clap::Subcommand)]
@@ -18,11 +26,37 @@ pub(crate) enum Command {
 #[derive(clap::Subcommand)]
 pub(crate) enum Study {
     Ladder(ladder::Args),
+    Cost(cost::Args),
+    Planted(planted::Args),
+    Xcopa(xcopa::Args),
+    Controls(controls::Args),
 }
 
 pub(crate) fn run(command: &Command, stop: &AtomicBool) -> Result<()> {
     let Command::Validate(study) = command;
     match study {
         Study::Ladder(args) => ladder::run(args, stop),
+        Study::Cost(args) => cost::run(args),
+        Study::Planted(args) => planted::run(args),
+        Study::Xcopa(args) => xcopa::run(args, stop),
+        Study::Controls(args) => controls::run(args, stop),
     }
+}
+
+/// The results of a survey that a study made.
+fn results(folder: &Path) -> Result<SurveyResults> {
+    let path = folder.join("results.json");
+    let text = files::read_to_string(&path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        CliError::new(format!("`{}` is damaged: {error}", path.display()))
+            .hint("delete it and run the same command again: the answers are kept")
+    })
+}
+
+/// A value with its interval, or that there is none.
+fn interval(value: Option<Estimate>) -> String {
+    value.map_or_else(
+        || "not measured".to_owned(),
+        |v| format!("{:.2} [{:.2}, {:.2}]", v.value, v.low, v.high),
+    )
 }
