@@ -42,6 +42,8 @@ enum Command {
     Survey(Box<command::survey::Command>),
     Tokens(command::tokens::Args),
     Decide(command::decide::Args),
+    #[command(subcommand)]
+    Probe(command::probe::Probe),
     Report(command::report::Args),
     Languages(command::languages::Args),
     Score(command::score::Args),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Survey(args) => command::survey::run(*args, stop),
         Command::Tokens(args) => command::tokens::run(&args),
         Command::Decide(args) => command::decide::run(&args),
+        Command::Probe(probe) => command::probe::run(&probe, stop),
         Command::Report(args) => command::report::run(&args),
         Command::Languages(args) => command::languages::run(&args),
         Command::Score(args) => command::score::run(&args, stop),

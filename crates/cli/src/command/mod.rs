@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod hidden;
 pub(crate) mod identify;
 pub(crate) mod languages;
+pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod score;
 pub(crate) mod serve;

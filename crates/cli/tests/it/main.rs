@@ -14,6 +14,7 @@ mod serve;
 mod survey;
 mod tiny;
 mod truncate;
+mod validate;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

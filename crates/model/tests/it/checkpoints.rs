@@ -434,3 +434,37 @@ fn every_stretching_key_of_a_gguf_file_is_read_or_refused() {
         assert!(error.to_string().contains(key), "{error}");
     }
 }
+
+/// A broken copy opens, has the same values in other places, and leaves what was not to be broken.
+#[test]
+fn broken_copies_are_models_with_the_same_values_elsewhere() {
+    use isogloss_model::checkpoint::damage::{Damage, write_damaged};
+    use isogloss_record::Seed;
+    let (folder, path) = on_disk("m.gguf", &llama_gguf(Dtype::Q8_0).to_bytes());
+    let hf = folder.path().join("hf");
+    write::hf_folder(&hf, &llama_config(), &llama_tensors(Dtype::F32)).unwrap();
+    for (path, copy) in [(path, "copy.gguf"), (hf, "copy")] {
+        let original = Checkpoint::open(&path).unwrap();
+        let values =
+            |checkpoint: &Checkpoint, name: &str| checkpoint.tensor(name).unwrap().to_f32();
+        let sorted = |mut values: Vec<f32>| {
+            values.sort_unstable_by(f32::total_cmp);
+            values
+        };
+        for damage in Damage::ALL {
+            let copy = folder.path().join(format!("{}-{copy}", damage.id()));
+            write_damaged(&original, damage, Seed(1), &copy).unwrap();
+            let broken = Checkpoint::open(&copy).unwrap();
+            assert_eq!(broken.config, original.config);
+            for name in original.tensor_names() {
+                let (was, is) = (values(&original, name), values(&broken, name));
+                let changes = match damage {
+                    Damage::ShuffledEmbeddings => name == "model.embed_tokens.weight",
+                    Damage::ScrambledWeights => !name.ends_with("norm.weight"),
+                };
+                assert_eq!(was != is, changes, "{name} {damage:?}");
+                assert_eq!(sorted(was), sorted(is), "{name} {damage:?}");
+            }
+        }
+    }
+}

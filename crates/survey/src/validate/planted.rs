@@ -117,13 +117,13 @@ fn line(
     }
 }
 
-fn estimate(value: f64, low: f64, high: f64, n: usize) -> Option<Estimate> {
-    Some(Estimate {
+fn estimate(value: f64, low: f64, high: f64, n: usize) -> Estimate {
+    Estimate {
         value,
         low,
         high,
         n,
-    })
+    }
 }
 
 /// About normal, mean 0, standard deviation 1: the sum of twelve even draws less six.
@@ -140,7 +140,7 @@ fn draw_kappa(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Optio
         })
         .collect();
     let result = choice(&outcomes, None, None, seed)?;
-    estimate(result.value, result.low, result.high, result.n)
+    Some(estimate(result.value, result.low, result.high, result.n))
 }
 
 /// Gains of real models are skewed: many items explain a little, some much. Exponential around the
@@ -158,7 +158,7 @@ fn draw_gain(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option
         })
         .collect();
     let gain = choice(&outcomes, None, None, seed)?.gain?;
-    estimate(gain.value, gain.low, gain.high, gain.n)
+    Some(estimate(gain.value, gain.low, gain.high, gain.n))
 }
 
 fn draw_above_floor(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option<Estimate> {
@@ -199,7 +199,7 @@ fn draw_lexicon(rng: &mut ChaCha8Rng, n: usize, planted: f64, _: Seed) -> Option
         })
         .collect();
     let result = lexicon(&words)?;
-    estimate(result.value, result.low, result.high, result.n)
+    Some(estimate(result.value, result.low, result.high, result.n))
 }
 
 fn draw_fidelity(rng: &mut ChaCha8Rng, n: usize, planted: f64, _: Seed) -> Option<Estimate> {
@@ -238,7 +238,7 @@ fn draw_fidelity(rng: &mut ChaCha8Rng, n: usize, planted: f64, _: Seed) -> Optio
         specificity,
     };
     let result = fidelity(&said, reliability, &[])?;
-    estimate(result.value, result.low, result.high, result.n)
+    Some(estimate(result.value, result.low, result.high, result.n))
 }
 
 /// Sizes of documents: log-normal, as sentences are.
@@ -259,7 +259,7 @@ fn draw_information(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) ->
         })
         .collect();
     let result = information(&documents, seed)?;
-    estimate(result.value, result.low, result.high, result.n)
+    Some(estimate(result.value, result.low, result.high, result.n))
 }
 
 fn draw_cost(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option<Estimate> {
@@ -276,12 +276,25 @@ fn draw_cost(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option
         })
         .collect();
     let result = cost(&documents, 4_096, seed)?;
-    estimate(result.value, result.low, result.high, result.n)
+    Some(estimate(result.value, result.low, result.high, result.n))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn off(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option<Estimate> {
+        draw_kappa(rng, n, (planted + 0.3).min(1.0), seed)
+    }
+
+    fn wide(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option<Estimate> {
+        let got = draw_kappa(rng, n, planted, seed)?;
+        Some(estimate(got.value, got.low - 0.2, got.high + 0.2, n))
+    }
+
+    fn none(_: &mut ChaCha8Rng, _: usize, _: f64, _: Seed) -> Option<Estimate> {
+        None
+    }
 
     #[test]
     fn a_measure_s_interval_holds_what_is_planted_and_a_shifted_one_does_not() {
@@ -291,21 +304,11 @@ mod tests {
             assert_eq!(got.n_without, 0, "{measure}");
         }
         // The planted fault: what is drawn is not what is said to be planted.
-        fn off(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option<Estimate> {
-            draw_kappa(rng, n, (planted + 0.3).min(1.0), seed)
-        }
         let got = line("κ", (100, 0.3), off, 200, Seed(5));
         assert!(!got.holds() && got.covered.value < 0.2, "{got:?}");
         // An interval that is far too wide is no good one either.
-        fn wide(rng: &mut ChaCha8Rng, n: usize, planted: f64, seed: Seed) -> Option<Estimate> {
-            let got = draw_kappa(rng, n, planted, seed)?;
-            estimate(got.value, got.low - 0.2, got.high + 0.2, n)
-        }
         assert!(!line("κ", (100, 0.3), wide, 200, Seed(5)).holds());
         // Nothing was drawn: nothing is covered.
-        fn none(_: &mut ChaCha8Rng, _: usize, _: f64, _: Seed) -> Option<Estimate> {
-            None
-        }
         let nothing = line("κ", (12, 0.3), none, 10, Seed(5));
         assert_eq!((nothing.n_without, nothing.holds()), (10, false));
     }

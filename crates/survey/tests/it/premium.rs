@@ -63,8 +63,8 @@ fn premiums_go_with_the_published_table() {
     let premium = |lang| ours[&lang].premium.value;
     let bytes = |lang| ours[&lang].byte_premium;
     let by_tokens = compare("GPT-2", &premium);
-    let all = by_tokens.all.unwrap();
-    assert!(all.n >= 190 && all.value >= 0.97, "{all:?}");
+    let of_all = by_tokens.all.unwrap();
+    assert!(of_all.n >= 190 && of_all.value >= 0.97, "{of_all:?}");
     let within_latin = by_tokens.within["Latn"];
     assert!(within_latin.low > 0.0, "{within_latin:?}");
     let by_bytes = compare("ByT5", &bytes).all.unwrap();

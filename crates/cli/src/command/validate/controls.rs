@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use isogloss_lang::registry;
 use isogloss_model::checkpoint::Checkpoint;
 use isogloss_model::checkpoint::damage::{Damage, write_damaged};
+use isogloss_record::Seed;
 use isogloss_record::files;
 use isogloss_record::survey::Verdict;
-use isogloss_record::Seed;
 use isogloss_survey::{Policy, Settings};
 
 use crate::args::Compute;

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
     rungs: Option<Vec<u64>>,
 
-    /// Tokens of the reference language that every model sees [default: 5000000]
+    /// Tokens of the reference language that every model sees [default: 4000000]
     #[arg(long, value_name = "N")]
     reference_tokens: Option<u64>,
 

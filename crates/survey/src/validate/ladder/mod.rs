@@ -56,7 +56,7 @@ impl LadderSettings {
         Self {
             languages,
             rungs: vec![0, 10_000, 100_000, 1_000_000, 10_000_000],
-            n_reference: 5_000_000,
+            n_reference: 4_000_000,
             shape: Shape {
                 vocab_size: 4_096,
                 d_model: 128,
