@@ -110,14 +110,17 @@ impl Texts {
 
     /// Languages that there is text for: running text or words.
     pub(crate) fn languages(&self) -> Vec<Lang> {
-        match self {
-            Self::Shipped => text::languages(),
-            Self::Own(own) => own.languages.keys().copied().collect(),
-            Self::Given(texts) => {
-                let all = texts.parallel.iter().flat_map(|text| text.documents.keys());
-                let all: BTreeSet<Lang> = all.copied().collect();
-                all.into_iter().collect()
-            }
+        if let Some(given) = &self.given {
+            let all = given.parallel.iter().flat_map(|text| text.documents.keys());
+            return all
+                .copied()
+                .collect::<BTreeSet<Lang>>()
+                .into_iter()
+                .collect();
+        }
+        match &self.own {
+            None => text::languages(),
+            Some(own) => own.languages.keys().copied().collect(),
         }
     }
 

@@ -6,7 +6,7 @@
 //! use isogloss_model::tokenizer::learn::byte_level_bpe;
 //! let json = byte_level_bpe(["kaixo mundua", "kaixo denoi"], 300)?;
 //! let tokenizer = Tokenizer::of_json_bytes(json.as_bytes(), serde_json::Value::Null)?;
-//! assert_eq!(tokenizer.detokenize(&tokenizer.tokenize("kaixo, Ελλάδα")), "kaixo, Ελλάδα");
+//! assert_eq!(tokenizer.decode(&tokenizer.tokenize("kaixo, Ελλάδα")), "kaixo, Ελλάδα");
 //! # Ok::<(), isogloss_model::tokenizer::TokenizerError>(())
 //! ```
 
@@ -106,7 +106,7 @@ mod tests {
             "السلام عليكم",
             "Cafe\u{301}",
         ] {
-            assert_eq!(tokenizer.detokenize(&tokenizer.tokenize(text)), text);
+            assert_eq!(tokenizer.decode(&tokenizer.tokenize(text)), text);
         }
         let (ids, _) = tokenizer.encode_with_specials("the", None).unwrap();
         assert_eq!(ids[0], 0);

@@ -139,7 +139,7 @@ impl<'a> Mixture<'a> {
                 Order::new(words.len(), seed, &format!("words {lang}")),
             ];
             let mut spent = [0_u64; SHARES.len()];
-            let mut there = false;
+            let mut there = [false; SHARES.len()];
             while spent.iter().sum::<u64>() < budget {
                 // Whatever is furthest behind its share; without words or lines it is never behind.
                 let Some(kind) = (0..SHARES.len())
@@ -152,7 +152,9 @@ impl<'a> Mixture<'a> {
                     break;
                 };
                 let order = &mut orders[kind];
-                there = !there;
+                // By kind: a common one could fall in step with the order of the kinds.
+                there[kind] = !there[kind];
+                let there = there[kind];
                 spent[kind] += match kind {
                     0 => {
                         let lines_of = order.take();
