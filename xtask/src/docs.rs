@@ -3,11 +3,17 @@
 use std::fmt::Write;
 use std::process::Command;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 20] = [
     "tour",
     "survey",
+    "survey validate ladder",
+    "survey validate cost",
+    "survey validate planted",
+    "survey validate xcopa",
+    "survey validate controls",
     "tokens",
     "decide",
+    "probe rank",
     "report",
     "languages",
     "score",
@@ -55,7 +61,7 @@ pub(crate) fn run(check: bool) -> Result<String, String> {
 fn help(command: &str) -> Result<String, String> {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--locked", "--package", "isogloss", "--"])
-        .args((!command.is_empty()).then_some(command))
+        .args(command.split_whitespace())
         .arg("--help")
         .env("COLUMNS", "100")
         .env("NO_COLOR", "1")

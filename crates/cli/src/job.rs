@@ -36,6 +36,8 @@ pub(crate) struct Job<'a> {
     pub(crate) out: &'a Path,
     pub(crate) samples: bool,
     pub(crate) json: bool,
+    /// Whether the results are printed: not where they are a part of something else.
+    pub(crate) prints: bool,
     pub(crate) compute: &'a Compute,
 }
 
@@ -223,7 +225,9 @@ pub(crate) fn run(job: &Job<'_>, stop: &AtomicBool) -> Result<PathBuf> {
         },
     )?;
 
-    if job.json {
+    if !job.prints {
+        // What it is a part of has its own.
+    } else if job.json {
         output::data(&json)?;
     } else {
         let table = summary_table(&surveyed.results);

@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let stop = interrupt::install();
     let result = match cli.command {
         Command::Tour(args) => command::tour::run(&args, stop),
-        Command::Survey(args) => command::survey::run(*args, stop),
+        Command::Survey(args) => command::survey::run(&args, stop),
         Command::Tokens(args) => command::tokens::run(&args),
         Command::Decide(args) => command::decide::run(&args),
         Command::Probe(probe) => command::probe::run(&probe, stop),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use clap::Subcommand;
 use isogloss_lang::registry;
 use isogloss_model::checkpoint::Format;
 use isogloss_record::{Lang, Seed, files};
@@ -10,7 +11,7 @@ use isogloss_survey::{ItemCount, Policy, Settings};
 
 use crate::args::{Compute, Fit};
 use crate::command::validate;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::job::{self, Job, RegisterName, Texts};
 use crate::model;
 
@@ -21,10 +22,7 @@ use crate::model;
 /// atlas that opens in a browser. Running the same command again resumes. Of several models, one that
 /// fails leaves the others' results whole: it is listed with its reason, and the exit status is 3.
 #[derive(clap::Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   isogloss survey smollm2-135m --langs ha,eu,or,kk --out my-run
   isogloss survey ./model-a ./model-b --langs all --fast --out fast-run
@@ -40,19 +38,8 @@ texts by its skills, so that what the survey says can be held against what is tr
             other=.5: all other languages; seed=1: which texts it happens to know;
             fails=300: it fails after so many answers
   VARIANT   knows, ignores-context, reads-length, copies-names, position (prefers one option)
-A token of theirs is a character, so their continuations are short and fidelity comes out low."
-)]
-pub(crate) struct Command {
-    #[command(subcommand)]
-    study: Option<validate::Command>,
-
-    #[command(flatten)]
-    survey: Option<Args>,
-}
-
-/// What to survey.
-#[derive(clap::Args)]
-struct Args {
+A token of theirs is a character, so their continuations are short and fidelity comes out low.")]
+pub(crate) struct Args {
     /// Models: paths, hub ids (`org/name`), short names (`smollm2-135m`), servers
     /// (`http://127.0.0.1:8377/v1#model`, the key in ISOGLOSS_API_KEY) or `scripted:` ones;
     /// `MODEL+DIR` adds a PEFT adapter
@@ -143,11 +130,49 @@ fn item_count(text: &str) -> std::result::Result<ItemCount, String> {
     }
 }
 
-pub(crate) fn run(command: Command, stop: &AtomicBool) -> Result<()> {
-    match (command.study, command.survey) {
-        (Some(study), _) => validate::run(&study, stop),
-        (None, Some(args)) => survey(&args, stop),
-        (None, None) => Err(CliError::new("no model to survey")),
+/// A survey, or a study of what surveys are worth. (By hand: no derive makes what a survey needs
+/// optional where a study is named.)
+pub(crate) enum Command {
+    Survey(Args),
+    Study(validate::Command),
+}
+
+impl clap::Args for Command {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        validate::Command::augment_subcommands(Args::augment_args(command))
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for Command {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> std::result::Result<Self, clap::Error> {
+        if matches.subcommand_name().is_some() {
+            validate::Command::from_arg_matches(matches).map(Self::Study)
+        } else {
+            Args::from_arg_matches(matches).map(Self::Survey)
+        }
+    }
+
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &clap::ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+pub(crate) fn run(command: &Command, stop: &AtomicBool) -> Result<()> {
+    match command {
+        Command::Study(study) => validate::run(study, stop),
+        Command::Survey(args) => survey(args, stop),
     }
 }
 
@@ -187,6 +212,7 @@ fn survey(args: &Args, stop: &AtomicBool) -> Result<()> {
             out: &args.out,
             samples: !args.no_samples,
             json: args.json,
+            prints: true,
             compute: &args.compute,
         },
         stop,

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
             out: Path::new(OUT),
             samples: true,
             json: args.json,
+            prints: true,
             compute: &args.compute,
         },
         stop,

@@ -39,6 +39,22 @@ fn every_command_has_help_with_an_example() {
             "the example of {command} does not use it"
         );
     }
+    for command in [
+        "survey validate ladder",
+        "survey validate cost",
+        "survey validate planted",
+        "survey validate xcopa",
+        "survey validate controls",
+        "probe rank",
+    ] {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = String::from_utf8(run(&words).stdout).unwrap();
+        let example = format!("isogloss {command}");
+        assert!(
+            help.contains("Example") && help.contains(&example),
+            "{help}"
+        );
+    }
     let listed = top
         .lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))

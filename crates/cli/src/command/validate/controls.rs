@@ -86,6 +86,7 @@ pub(super) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
             out: &survey,
             samples: false,
             json: false,
+            prints: false,
             compute: &args.compute,
         },
         stop,

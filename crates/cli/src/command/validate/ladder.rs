@@ -124,6 +124,7 @@ pub(super) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
             out: &survey,
             samples: false,
             json: args.json,
+            prints: false,
             compute: &args.compute,
         },
         stop,
