@@ -26,8 +26,8 @@ pub struct Coverage {
     pub n: usize,
     /// What was planted.
     pub planted: f64,
-    /// Share of the seeds whose interval holds it, with its own interval.
-    pub covered: Estimate,
+    /// Share of the seeds whose interval holds it, with its own interval; `None` for no seeds.
+    pub covered: Option<Estimate>,
     /// Seeds that gave no value (an empty set has none); they are not counted.
     pub n_without: usize,
 }
@@ -36,7 +36,7 @@ impl Coverage {
     /// At least 93 %, and from a hundred items on at most 97 %.
     pub fn holds(&self) -> bool {
         let most = if self.n >= 100 { 0.97 } else { 1.0 };
-        (0.93..=most).contains(&self.covered.value)
+        (self.covered).is_some_and(|covered| (0.93..=most).contains(&covered.value))
     }
 }
 
@@ -107,12 +107,7 @@ fn line(
         measure: measure.to_owned(),
         n,
         planted,
-        covered: isogloss_stats::share(n_covered, n_counted).unwrap_or(Estimate {
-            value: 0.0,
-            low: 0.0,
-            high: 1.0,
-            n: 0,
-        }),
+        covered: isogloss_stats::share(n_covered, n_counted),
         n_without,
     }
 }
@@ -300,16 +295,17 @@ mod tests {
     fn a_measure_s_interval_holds_what_is_planted_and_a_shifted_one_does_not() {
         for (measure, values, draw) in MEASURES {
             let got = line(measure, (24, values[0]), draw, 200, Seed(5));
-            assert!(got.covered.value > 0.9, "{got:?}");
+            assert!(got.covered.unwrap().value > 0.9, "{got:?}");
             assert_eq!(got.n_without, 0, "{measure}");
         }
         // The planted fault: what is drawn is not what is said to be planted.
         let got = line("κ", (100, 0.3), off, 200, Seed(5));
-        assert!(!got.holds() && got.covered.value < 0.2, "{got:?}");
+        assert!(!got.holds() && got.covered.unwrap().value < 0.2, "{got:?}");
         // An interval that is far too wide is no good one either.
         assert!(!line("κ", (100, 0.3), wide, 200, Seed(5)).holds());
         // Nothing was drawn: nothing is covered.
         let nothing = line("κ", (12, 0.3), none, 10, Seed(5));
         assert_eq!((nothing.n_without, nothing.holds()), (10, false));
+        assert_eq!(nothing.covered, None);
     }
 }

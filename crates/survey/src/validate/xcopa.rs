@@ -77,7 +77,8 @@ fn question(item: &Item, [cause, effect]: [&str; 2]) -> (String, [String; 2]) {
     )
 }
 
-/// Share of items that a model answers right, by language; languages without items are left out.
+/// Share of items that a model answers right, by language; languages without items, and
+/// those that are not the benchmark's ([`LANGUAGES`]), are left out.
 ///
 /// # Errors
 /// [`RunError`].
@@ -89,12 +90,12 @@ pub fn accuracy(
     let mut requests = Vec::new();
     let mut labels = Vec::new();
     for (&lang, items) in items {
-        let connectors = LANGUAGES
-            .iter()
-            .find(|(_, code, ..)| *code == lang.code())
-            .map(|&(_, _, cause, effect)| [cause, effect]);
+        let own = LANGUAGES.iter().find(|(_, code, ..)| *code == lang.code());
+        let Some(&(_, _, cause, effect)) = own else {
+            continue;
+        };
         for item in items {
-            let (context, choices) = question(item, connectors.unwrap_or(["", ""]));
+            let (context, choices) = question(item, [cause, effect]);
             requests.extend(choices.map(|continuation| Request::Score {
                 context: Prompt::Text(context.clone()),
                 continuation,
@@ -108,10 +109,12 @@ pub fn accuracy(
     let mut counts: BTreeMap<Lang, (usize, usize)> = BTreeMap::new();
     for ((lang, label), answers) in labels.iter().zip(answers.chunks_exact(2)) {
         let nats = |i: usize| match &answers[i].response {
-            Response::Score { logprobs, .. } => {
-                logprobs.iter().flatten().map(|&x| f64::from(x)).sum()
-            }
-            _ => f64::NEG_INFINITY,
+            Response::Score { logprobs, .. } => logprobs
+                .iter()
+                .flatten()
+                .map(|&x| f64::from(x))
+                .sum::<f64>(),
+            _ => unreachable!("a score is answered by a score"),
         };
         let chosen = u8::from(nats(1) > nats(0));
         let (n_right, n) = counts.entry(*lang).or_default();

@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicBool;
 use isogloss_lang::registry;
 use isogloss_model::engine::EngineOptions;
 use isogloss_probe::ranker::{LayerSet, Ranked, rank, states};
-use isogloss_record::survey::{LanguageResults, SurveyResults};
-use isogloss_record::{Estimate, Lang, Seed, files};
+use isogloss_record::survey::LanguageResults;
+use isogloss_record::{Estimate, Lang, Seed};
+use isogloss_report::read_run;
 use isogloss_stats::correlation::spearman;
 use isogloss_survey::items::normal::normalize;
 
@@ -171,9 +172,7 @@ fn correlations(
     model: &str,
     ranked: &BTreeMap<Lang, Ranked>,
 ) -> Result<BTreeMap<&'static str, Option<Estimate>>> {
-    let path = run.join("results.json");
-    let results: SurveyResults = serde_json::from_str(&files::read_to_string(&path)?)
-        .map_err(|error| CliError::new(format!("`{}` is damaged: {error}", path.display())))?;
+    let results = read_run(run)?;
     let Some(surveyed) = results
         .models
         .iter()

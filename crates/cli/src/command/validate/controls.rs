@@ -9,6 +9,7 @@ use isogloss_model::checkpoint::damage::{Damage, write_damaged};
 use isogloss_record::Seed;
 use isogloss_record::files;
 use isogloss_record::survey::Verdict;
+use isogloss_report::read_run;
 use isogloss_survey::{Policy, Settings};
 
 use crate::args::Compute;
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         },
         stop,
     )?;
-    let results = super::results(&survey)?;
+    let results = read_run(&survey)?;
     let header = [
         "model",
         "control",

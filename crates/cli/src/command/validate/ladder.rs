@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use isogloss_lang::registry;
 use isogloss_record::{Lang, Seed, files};
+use isogloss_report::read_run;
 use isogloss_survey::validate::ladder::{
     LadderResults, LadderSettings, climb, exposure, folders, order,
 };
@@ -129,7 +130,7 @@ pub(super) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         },
         stop,
     )?;
-    let results = super::results(&survey)?;
+    let results = read_run(&survey)?;
     let ladder = order(&settings, &results);
     let json = serde_json::to_string_pretty(&ladder).expect("results are plain values");
     files::write_atomic(&args.out.join("order.json"), format!("{json}\n").as_bytes())?;

@@ -6,13 +6,11 @@ mod ladder;
 mod planted;
 mod xcopa;
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use isogloss_record::survey::SurveyResults;
-use isogloss_record::{Estimate, files};
+use isogloss_record::Estimate;
 
-use crate::error::{CliError, Result};
+use crate::error::Result;
 
 /// The studies behind `docs/validation.md`.
 #[derive(clap::Subcommand)]
@@ -41,16 +39,6 @@ pub(crate) fn run(command: &Command, stop: &AtomicBool) -> Result<()> {
         Study::Xcopa(args) => xcopa::run(args, stop),
         Study::Controls(args) => controls::run(args, stop),
     }
-}
-
-/// The results of a survey that a study made.
-fn results(folder: &Path) -> Result<SurveyResults> {
-    let path = folder.join("results.json");
-    let text = files::read_to_string(&path)?;
-    serde_json::from_str(&text).map_err(|error| {
-        CliError::new(format!("`{}` is damaged: {error}", path.display()))
-            .hint("delete it and run the same command again: the answers are kept")
-    })
 }
 
 /// A value with its interval, or that there is none.

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
                     line.measure.clone(),
                     line.n.to_string(),
                     format!("{:.2}", line.planted),
-                    format!("{:.1} %", 100.0 * line.covered.value),
+                    (line.covered).map_or("-".to_owned(), |c| format!("{:.1} %", 100.0 * c.value)),
                     if line.holds() { "yes" } else { "NO" }.to_owned(),
                 ]
             })

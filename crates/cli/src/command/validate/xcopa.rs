@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use isogloss_eval::run::Runner;
 use isogloss_lang::registry;
 use isogloss_record::{Lang, Seed, Store, files};
+use isogloss_report::read_run;
 use isogloss_survey::validate::xcopa::{Item, LANGUAGES, accuracy, beside, items};
 use isogloss_survey::{Policy, Settings};
 
@@ -114,7 +115,7 @@ pub(super) fn run(args: &Args, stop: &AtomicBool) -> Result<()> {
         },
         stop,
     )?;
-    let studies = beside(&super::results(&survey)?, &accuracies);
+    let studies = beside(&read_run(&survey)?, &accuracies);
     let json = serde_json::to_string_pretty(&studies).expect("results are plain values");
     files::write_atomic(&args.out.join("xcopa.json"), format!("{json}\n").as_bytes())?;
     if args.json {
